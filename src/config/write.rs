@@ -1,0 +1,119 @@
+//! Writing a config: the filled-in `config.toml` of a run folder.
+
+use std::fmt::Write;
+
+/// A TOML value without a position.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plain {
+    Str(String),
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+    Array(Vec<Plain>),
+    Table(Vec<(String, Plain)>),
+}
+
+/// A whole document: plain keys first, then a `[section]` for each table and a `[[section]]` for
+/// each table of an array of tables; what lies deeper is written inline.
+pub fn document(entries: &[(String, Plain)]) -> String {
+    let mut out = String::new();
+    for (key, value) in entries {
+        if !is_section(value) {
+            line(&mut out, key, value);
+        }
+    }
+    for (key, value) in entries.iter().filter(|(_, v)| is_section(v)) {
+        match value {
+            Plain::Table(inner) => {
+                write!(out, "\n[{}]\n", quoted_key(key)).unwrap();
+                inner.iter().for_each(|(k, v)| line(&mut out, k, v));
+            }
+            Plain::Array(items) => {
+                for item in items {
+                    let Plain::Table(inner) = item else { unreachable!("is_section saw tables only") };
+                    write!(out, "\n[[{}]]\n", quoted_key(key)).unwrap();
+                    inner.iter().for_each(|(k, v)| line(&mut out, k, v));
+                }
+            }
+            _ => unreachable!("is_section saw a table or an array"),
+        }
+    }
+    out
+}
+
+fn is_section(value: &Plain) -> bool {
+    match value {
+        Plain::Table(_) => true,
+        Plain::Array(items) => !items.is_empty() && items.iter().all(|i| matches!(i, Plain::Table(_))),
+        _ => false,
+    }
+}
+
+fn line(out: &mut String, key: &str, value: &Plain) {
+    writeln!(out, "{} = {}", quoted_key(key), inline(value)).unwrap();
+}
+
+/// A value on one line.
+pub fn inline(value: &Plain) -> String {
+    match value {
+        Plain::Str(s) => quoted(s),
+        Plain::Int(i) => i.to_string(),
+        Plain::Float(f) => format!("{f:?}"),
+        Plain::Bool(b) => b.to_string(),
+        Plain::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        Plain::Table(entries) if entries.is_empty() => "{}".to_string(),
+        Plain::Table(entries) => {
+            let inner: Vec<String> =
+                entries.iter().map(|(k, v)| format!("{} = {}", quoted_key(k), inline(v))).collect();
+            format!("{{ {} }}", inner.join(", "))
+        }
+    }
+}
+
+fn quoted_key(key: &str) -> String {
+    let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if bare { key.to_string() } else { quoted(key) }
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_control() => write!(out, "\\u{:04X}", c as u32).unwrap(),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tree::parse;
+    use crate::diag::Source;
+
+    #[test]
+    fn what_is_written_parses_back() {
+        let layer = Plain::Table(vec![
+            ("type".into(), Plain::Str("a\"\\\n\u{1}".into())),
+            ("units".into(), Plain::Int(3)),
+        ]);
+        let entries = vec![
+            ("layers".into(), Plain::Array(vec![layer.clone(), layer])),
+            ("lr".into(), Plain::Float(1e-7)),
+            ("training".into(), Plain::Table(vec![("a b".into(), Plain::Array(vec![Plain::Float(1.0)]))])),
+        ];
+        let text = document(&entries);
+        let table = parse(&Source::new("x", text.clone())).unwrap_or_else(|e| panic!("{}\n{text}", e[0]));
+        assert_eq!(table.get("layers").unwrap().as_array().unwrap().len(), 2);
+        let layer = table.get("layers").unwrap().as_array().unwrap()[1].as_table().unwrap();
+        assert_eq!(layer.get("type").unwrap().as_str(), Some("a\"\\\n\u{1}"));
+        assert!(matches!(table.get("lr").unwrap().data, crate::config::tree::Data::Float(f) if f == 1e-7));
+    }
+}

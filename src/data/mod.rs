@@ -1,0 +1,139 @@
+//! Datasets: from files to samples in memory.
+//!
+//! A dataset's file holds its TOML keys and its `load`; [`DATASETS`] is the table of all of them.
+//! Whatever was fitted on the training part (means, categories, class names) lands in
+//! [`preprocessing::Preprocessing`], which the checkpoint stores and `predict` uses.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::diag::Result;
+use crate::shape::Shape;
+
+/// The word after `[dataset] type = `: its keys, and how to load it.
+pub trait DatasetSpec: Debug + Send + Sync {
+    /// Reads everything; all mistakes found in the data are returned together.
+    fn load(&self, cx: &LoadContext) -> Result<Dataset>;
+
+    /// Reads other data of the same kind for `eval --data`, with preprocessing fitted earlier.
+    fn load_other(&self, path: &std::path::Path, fitted: &preprocessing::Preprocessing) -> Result<Part>;
+}
+
+/// What a dataset's `load` may depend on besides its own keys.
+#[derive(Clone, Debug)]
+pub struct LoadContext {
+    /// Folder of the config file: relative paths start here.
+    pub config_dir: PathBuf,
+    /// `--data-dir`, if given.
+    pub data_dir: Option<PathBuf>,
+    pub seed: u64,
+    /// Whether a download may be tried and a progress bar shown on stderr.
+    pub allow_download: bool,
+    pub show_progress: bool,
+}
+
+/// A loaded dataset.
+#[derive(Debug)]
+pub struct Dataset {
+    /// Shape of one input, batched: `[N, 28, 28, 1]`.
+    pub input_shape: Shape,
+    pub train: Part,
+    pub validation: Option<Part>,
+    pub test: Option<Part>,
+    pub preprocessing: preprocessing::Preprocessing,
+    /// SHA-256 (hex) over everything that was read: the stored data's identity.
+    pub fingerprint: String,
+    /// What the user should know: dropped rows, unseen categories, class counts of each part.
+    pub notes: Vec<String>,
+}
+
+/// Some samples of a table, in a fixed order: the training part, the validation part, ...
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub table: Arc<Table>,
+    /// Rows of the table that belong to the part.
+    pub rows: Vec<u32>,
+}
+
+/// Samples in memory: one row of inputs and one of targets for each.
+#[derive(Debug)]
+pub struct Table {
+    pub inputs: Rows,
+    /// Class numbers (width 1), one-hot rows (width = classes) or values (width = columns).
+    pub targets: Rows,
+    /// One factor per row; `None` means 1 everywhere.
+    pub weights: Option<Vec<f32>>,
+}
+
+/// Row-major numbers, `width` per row.
+#[derive(Debug)]
+pub enum Rows {
+    F32 {
+        data: Vec<f32>,
+        width: usize,
+    },
+    /// Bytes that stand for `byte / divisor`: images stay small in memory.
+    U8 {
+        data: Vec<u8>,
+        width: usize,
+        divisor: f32,
+    },
+}
+
+impl Rows {
+    pub fn width(&self) -> usize {
+        match self {
+            Rows::F32 { width, .. } | Rows::U8 { width, .. } => *width,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        let numbers = match self {
+            Rows::F32 { data, .. } => data.len(),
+            Rows::U8 { data, .. } => data.len(),
+        };
+        numbers / self.width().max(1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Copies one row out as numbers; `out` has `width` entries.
+    pub fn copy_row(&self, row: usize, out: &mut [f32]) {
+        match self {
+            Rows::F32 { data, width } => out.copy_from_slice(&data[row * width..(row + 1) * width]),
+            Rows::U8 { data, width, divisor } => {
+                for (out, byte) in out.iter_mut().zip(&data[row * width..(row + 1) * width]) {
+                    *out = f32::from(*byte) / divisor;
+                }
+            }
+        }
+    }
+}
+
+impl Part {
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Gathers samples `order` (positions within the part) into dense rows.
+    ///
+    /// `weights` gets each sample's factor, 1 where the table has none.
+    pub fn gather(&self, order: &[u32], inputs: &mut [f32], targets: &mut [f32], weights: &mut [f32]) {
+        let (input_width, target_width) = (self.table.inputs.width(), self.table.targets.width());
+        for (k, position) in order.iter().enumerate() {
+            let row = self.rows[*position as usize] as usize;
+            self.table.inputs.copy_row(row, &mut inputs[k * input_width..(k + 1) * input_width]);
+            self.table.targets.copy_row(row, &mut targets[k * target_width..(k + 1) * target_width]);
+            weights[k] = self.table.weights.as_ref().map_or(1.0, |w| w[row]);
+        }
+    }
+}
+
+pub mod preprocessing;

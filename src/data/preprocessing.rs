@@ -1,0 +1,82 @@
+//! What was fitted on the training part and turns raw input into numbers and back.
+//!
+//! Stored as JSON in the checkpoint, so that `eval` and `predict` need nothing else.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Preprocessing {
+    pub input: InputEncoding,
+    pub target: TargetEncoding,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputEncoding {
+    /// Images as rows of raw pixel values, row-major, channels last, divided by `divisor`.
+    /// As CSV: `pixel_<row>_<column>` (and `_<channel>` where there is more than one channel).
+    Pixels { shape: Vec<usize>, divisor: f32 },
+    /// Table columns in input order.
+    Columns { columns: Vec<Column>, missing_values: Vec<String>, header: bool },
+}
+
+/// One feature column of a CSV.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    pub name: String,
+    pub encoding: ColumnEncoding,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnEncoding {
+    /// `(value - offset) / scale`; a missing cell becomes `fill`, or is an error without one.
+    Number { offset: f64, scale: f64, fill: Option<f64> },
+    /// One-hot over `categories`, and a last slot for what training never saw.
+    Category { categories: Vec<String>, fill: Option<String> },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetEncoding {
+    /// Class names in class order; `one_hot` as the tutorials' `to_categorical`.
+    Classes { column: String, names: Vec<String>, one_hot: bool },
+    /// Regression: one entry per target column, `(value - offset) / scale`.
+    Values { columns: Vec<ValueColumn> },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValueColumn {
+    pub name: String,
+    pub offset: f64,
+    pub scale: f64,
+}
+
+impl ColumnEncoding {
+    /// Numbers that the column gives to the network.
+    pub fn width(&self) -> usize {
+        match self {
+            ColumnEncoding::Number { .. } => 1,
+            ColumnEncoding::Category { categories, .. } => categories.len() + 1,
+        }
+    }
+}
+
+impl Preprocessing {
+    /// Class names, where the target is a class.
+    pub fn classes(&self) -> Option<&[String]> {
+        match &self.target {
+            TargetEncoding::Classes { names, .. } => Some(names),
+            TargetEncoding::Values { .. } => None,
+        }
+    }
+
+    /// Numbers per sample in the target.
+    pub fn target_width(&self) -> usize {
+        match &self.target {
+            TargetEncoding::Classes { names, one_hot: true, .. } => names.len(),
+            TargetEncoding::Classes { .. } => 1,
+            TargetEncoding::Values { columns } => columns.len(),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! nntrain trains neural networks from a TOML file.
+#[macro_use]
+pub mod config;
+pub mod data;
+pub mod diag;
+pub mod rng;
+pub mod shape;
