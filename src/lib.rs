@@ -3,5 +3,6 @@
 pub mod config;
 pub mod data;
 pub mod diag;
+pub mod kernels;
 pub mod rng;
 pub mod shape;

@@ -65,10 +65,7 @@ def label(spec, *extra):
 
 def options(spec):
     """The keyword arguments for Keras: everything except the type."""
-    def convert(value):
-        return tuple(convert(v) for v in value) if isinstance(value, list) else value
-
-    return {k: convert(v) for k, v in spec.items() if k != "type"}
+    return {k: v for k, v in spec.items() if k != "type"}
 
 
 # --- numbers ----------------------------------------------------------------
@@ -79,14 +76,22 @@ def tensor(value):
     return {"shape": list(array.shape), "data": numbers(array)}
 
 
+DIGITS = 12
+
+
 def numbers(value):
-    """Flat list of Python numbers; float64 survives a round trip."""
+    """Flat list of Python numbers, rounded to DIGITS significant digits.
+
+    Inputs are drawn with few decimals (see Draw), so that rounding leaves them
+    exactly as Keras saw them.
+    """
     flat = np.asarray(value).reshape(-1)
     if flat.dtype.kind in "bui":
         return [int(v) for v in flat]
     flat = [float(v) for v in flat]
     # JSON has no infinities; none of the stored values should be one.
     assert all(np.isfinite(v) for v in flat), "not finite"
+    flat = [float(f"{v:.{DIGITS}g}") for v in flat]
     return [int(v) if v == int(v) and abs(v) < 1e6 else v for v in flat]
 
 

@@ -260,14 +260,13 @@ def initializers():
             shapes = [s for s in SHAPES if len(s) > 1]
         random = spec["type"] not in ("Zeros", "Ones", "Constant", "Identity")
         for shape in shapes:
-            repeats = max(1, DRAWN // math.prod(shape)) if random else 1
-            repeats = min(repeats, 400 if spec["type"] != "Orthogonal" else 20)
-            extra = {"seed": 100 * i} if random else {}
-            generator = kind(**options(spec), **extra)
-            many = [kind(**options(spec), **({"seed": 100 * i + n} if random else {}))(shape, dtype="float64")
-                    for n in range(repeats)]
-            flat = np.stack([np.asarray(one) for one in many])
-            expected = theory(generator, shape)
+            most = 20 if spec["type"] == "Orthogonal" else 400
+            repeats = min(most, max(1, DRAWN // math.prod(shape))) if random else 1
+            seeds = [{"seed": 1000 * i + n} if random else {} for n in range(repeats)]
+            many = [np.asarray(kind(**options(spec), **seed)(shape, dtype="float64")) for seed in seeds]
+            flat = np.stack(many)
+            initializer = kind(**options(spec))
+            expected = theory(initializer, shape)
             case = {
                 "name": label(spec, "x".join(map(str, shape))),
                 "toml": toml(spec),
@@ -282,9 +281,9 @@ def initializers():
             if expected["std"] is not None:
                 assert abs(flat.std() / expected["std"] - 1) < 0.05
             if spec["type"] == "Orthogonal":
-                rows = np.asarray(many[0]).reshape(-1, shape[-1])
+                rows = many[0].reshape(-1, shape[-1])
                 gram = rows.T @ rows if rows.shape[0] >= rows.shape[1] else rows @ rows.T
-                assert np.allclose(gram, generator.gain ** 2 * np.eye(len(gram)), atol=1e-5)
+                assert np.allclose(gram, initializer.gain ** 2 * np.eye(len(gram)), atol=1e-5)
             if spec["type"] == "Identity":
                 case["values"] = numbers(flat)
             cases.append(case)
