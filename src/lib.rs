@@ -4,5 +4,6 @@ pub mod config;
 pub mod data;
 pub mod diag;
 pub mod kernels;
+pub mod optim;
 pub mod rng;
 pub mod shape;
