@@ -33,6 +33,7 @@ mod poisson;
 mod precision;
 mod r2_score;
 mod recall;
+pub mod report;
 mod root_mean_squared_error;
 mod sparse_categorical_accuracy;
 mod sparse_categorical_crossentropy;
