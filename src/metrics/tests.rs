@@ -135,7 +135,7 @@ fn read(toml: &str) -> Result<List, Vec<Diag>> {
 
 #[test]
 fn a_list_names_its_columns_as_keras_does() {
-    let text = "[\"acc\", \"mse\", \"AUC\", { type = \"precision\", class_id = 1, name = \"precision_b\" }, \"recall\"]";
+    let text = "[\"acc\", \"mse\", \"AUC\", { type = \"precision\", name = \"precision_b\" }, \"recall\"]";
     let (metrics, plain) = read(text).unwrap_or_else(|diags| panic!("{}", diags[0]));
     let names: Vec<&str> = metrics.iter().map(|m| m.name()).collect();
     assert_eq!(names, ["acc", "mse", "AUC", "precision_b", "recall"]);
