@@ -21,3 +21,4 @@ pub mod optim;
 pub mod regularizers;
 pub mod rng;
 pub mod shape;
+pub mod target;

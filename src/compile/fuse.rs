@@ -1,5 +1,7 @@
 //! Joins an op with the one that consumes its only output, where the producing op knows how.
 
+use std::sync::Arc;
+
 use crate::compile::Want;
 use crate::graph::build::Origin;
 use crate::graph::{Graph, Var};
@@ -33,7 +35,7 @@ fn only_consumer(graph: &Graph, want: &Want, y: Var) -> Option<usize> {
 fn join(graph: &mut Graph, producer: usize, consumer: usize) {
     let gone = graph.nodes.remove(consumer);
     let node = &mut graph.nodes[producer];
-    node.op = node.op.absorb(&*gone.op).expect("asked before");
+    node.op = Arc::from(node.op.absorb(&*gone.op).expect("asked before"));
     node.outputs = gone.outputs;
     let shapes: Vec<&Shape> = node.inputs.iter().map(|v| &graph.values[v.0].shape).collect();
     let fused = node.op.infer(&shapes).expect("both ops fit before they were joined");

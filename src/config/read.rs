@@ -175,6 +175,25 @@ impl<const N: usize> Read for [usize; N] {
     }
 }
 
+/// A file of the user's, as written; relative paths start at the config's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePath(pub String);
+
+impl Read for FilePath {
+    fn read(value: &Value) -> Result<FilePath, Wrong> {
+        match String::read(value)? {
+            path if path.is_empty() => Err(Wrong::new("is an empty path")),
+            path => Ok(FilePath(path)),
+        }
+    }
+    fn write(&self) -> Plain {
+        Plain::Path(self.0.clone())
+    }
+    fn blank() -> FilePath {
+        FilePath(String::new())
+    }
+}
+
 /// Reads one of a fixed set of words.
 pub fn word<T: Copy>(value: &Value, words: &[(&'static str, T)]) -> Result<T, Wrong> {
     let Some(found) = value.as_str() else {

@@ -11,11 +11,16 @@ pub enum Plain {
     Bool(bool),
     Array(Vec<Plain>),
     Table(Vec<(String, Plain)>),
+    /// A file of the user's: relative to the config that named it, and written relative to the
+    /// config that is written.
+    Path(String),
 }
 
 /// A whole document: plain keys first, then a `[section]` for each table and a `[[section]]` for
 /// each table of an array of tables; what lies deeper is written inline.
-pub fn document(entries: &[(String, Plain)]) -> String {
+/// `rebase` makes a path relative to the document's own folder.
+pub fn document(entries: &[(String, Plain)], rebase: &dyn Fn(&str) -> String) -> String {
+    let entries = &entries.iter().map(|(k, v)| (k.clone(), rebased(v, rebase))).collect::<Vec<_>>();
     let mut out = String::new();
     for (key, value) in entries {
         if !is_section(value) {
@@ -41,6 +46,17 @@ pub fn document(entries: &[(String, Plain)]) -> String {
     out
 }
 
+fn rebased(value: &Plain, rebase: &dyn Fn(&str) -> String) -> Plain {
+    match value {
+        Plain::Path(path) => Plain::Str(rebase(path)),
+        Plain::Array(items) => Plain::Array(items.iter().map(|i| rebased(i, rebase)).collect()),
+        Plain::Table(entries) => {
+            Plain::Table(entries.iter().map(|(k, v)| (k.clone(), rebased(v, rebase))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
 fn is_section(value: &Plain) -> bool {
     match value {
         Plain::Table(_) => true,
@@ -56,7 +72,7 @@ fn line(out: &mut String, key: &str, value: &Plain) {
 /// A value on one line.
 pub fn inline(value: &Plain) -> String {
     match value {
-        Plain::Str(s) => quoted(s),
+        Plain::Str(s) | Plain::Path(s) => quoted(s),
         Plain::Int(i) => i.to_string(),
         Plain::Float(f) => format!("{f:?}"),
         Plain::Bool(b) => b.to_string(),
@@ -109,7 +125,7 @@ mod tests {
             ("lr".into(), Plain::Float(1e-7)),
             ("training".into(), Plain::Table(vec![("a b".into(), Plain::Array(vec![Plain::Float(1.0)]))])),
         ];
-        let text = document(&entries);
+        let text = document(&entries, &|p| p.to_string());
         let table = parse(&Source::new("x", text.clone())).unwrap_or_else(|e| panic!("{}\n{text}", e[0]));
         assert_eq!(table.get("layers").unwrap().as_array().unwrap().len(), 2);
         let layer = table.get("layers").unwrap().as_array().unwrap()[1].as_table().unwrap();

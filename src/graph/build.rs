@@ -37,9 +37,9 @@ pub struct Value {
     pub origin: Origin,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
-    pub op: Box<dyn Op>,
+    pub op: Arc<dyn Op>,
     pub inputs: Vec<Var>,
     pub outputs: Vec<Var>,
     pub signature: Signature,
@@ -48,7 +48,7 @@ pub struct Node {
 }
 
 /// Values and nodes in the order of computation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Graph {
     pub values: Vec<Value>,
     pub nodes: Vec<Node>,
@@ -167,11 +167,11 @@ impl<'a> Builder<'a> {
 
     /// Adds an op; its first output.
     pub fn push(&mut self, op: impl Op, inputs: &[Var]) -> Result<Var, Mismatch> {
-        self.push_all(Box::new(op), inputs).map(|outputs| outputs[0])
+        self.push_all(op, inputs).map(|outputs| outputs[0])
     }
 
     /// Adds an op; all its outputs.
-    pub fn push_all(&mut self, op: Box<dyn Op>, inputs: &[Var]) -> Result<Vec<Var>, Mismatch> {
+    pub fn push_all(&mut self, op: impl Op, inputs: &[Var]) -> Result<Vec<Var>, Mismatch> {
         let shapes: Vec<&Shape> = inputs.iter().map(|v| self.graph.shape(*v)).collect();
         let signature = op.infer(&shapes)?;
         let node = self.graph.nodes.len();
@@ -184,7 +184,7 @@ impl<'a> Builder<'a> {
             .collect();
         let layer = self.scope.clone();
         self.graph.nodes.push(Node {
-            op,
+            op: Arc::new(op),
             inputs: inputs.to_vec(),
             outputs: outputs.clone(),
             signature,

@@ -4,9 +4,9 @@
 //!
 //! Source: `keras.src.trainers.compile_utils.get_metric`.
 
+use super::fit::Fit;
 use super::list::column;
 use super::mean::MeanMetric;
-use super::output::Fit;
 use super::{Accumulator, Metric, OutputKind, TargetKind};
 use super::{binary_accuracy, categorical_accuracy, sparse_categorical_accuracy};
 use crate::config::read::Wrong;

@@ -5,8 +5,8 @@
 //! Source: `keras.metrics.BinaryCrossentropy`.
 
 use super::Metric;
+use super::fit::Fit;
 use super::mean::{MeanMetric, over_units};
-use super::output::Fit;
 use crate::config::fields::Fields;
 use crate::config::registry::Entry;
 

@@ -4,8 +4,8 @@
 //! Source: `keras.metrics.CategoricalHinge`.
 
 use super::Metric;
+use super::fit::Fit;
 use super::mean::MeanMetric;
-use super::output::Fit;
 use crate::config::registry::Entry;
 
 pub const ENTRY: Entry<dyn Metric> = Entry {

@@ -3,8 +3,8 @@
 //! Source: `keras.metrics.Hinge`.
 
 use super::Metric;
+use super::fit::Fit;
 use super::mean::{MeanMetric, over_units};
-use super::output::Fit;
 use crate::config::registry::Entry;
 
 pub const ENTRY: Entry<dyn Metric> = Entry {

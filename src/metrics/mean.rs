@@ -8,8 +8,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::fit::Fit;
 use super::list::column;
-use super::output::Fit;
 use super::{Accumulator, Metric, OutputKind, ratio, restore_numbers};
 use crate::config::fields::Fields;
 use crate::config::read::Wrong;

@@ -19,6 +19,7 @@ mod categorical_hinge;
 mod confusion;
 mod cosine_similarity;
 mod f1_score;
+mod fit;
 mod hinge;
 mod kl_divergence;
 mod list;
@@ -28,7 +29,6 @@ mod mean_absolute_error;
 mod mean_absolute_percentage_error;
 mod mean_squared_error;
 mod mean_squared_logarithmic_error;
-mod output;
 mod poisson;
 mod precision;
 mod r2_score;
@@ -41,8 +41,8 @@ mod sparse_top_k_categorical_accuracy;
 mod squared_hinge;
 mod top_k_categorical_accuracy;
 
+pub use crate::target::{OutputKind, TargetKind};
 pub use list::read_list;
-pub use output::{OutputKind, TargetKind};
 
 /// The words in `metrics = [...]`; read the list with [`read_list`].
 pub const METRICS: Registry<dyn Metric> = Registry {

@@ -4,8 +4,8 @@
 //! "variance_weighted_average". A column of equal targets has no variance to explain and scores 0.
 //! Source: `keras.metrics.R2Score`.
 
+use super::fit::Fit;
 use super::list::column;
-use super::output::Fit;
 use super::{Accumulator, Metric, OutputKind, ratio, restore_numbers};
 use crate::config::read::Wrong;
 use crate::config::registry::Entry;

@@ -6,8 +6,8 @@
 use super::Metric;
 use super::binary_crossentropy::clip;
 use super::categorical_crossentropy::log_sum_exp;
+use super::fit::Fit;
 use super::mean::MeanMetric;
-use super::output::Fit;
 use crate::config::fields::Fields;
 use crate::config::registry::Entry;
 

@@ -3,7 +3,7 @@
 //! Ties count in the class's favour. Source: `keras.metrics.SparseTopKCategoricalAccuracy`.
 
 use super::Metric;
-use super::output::Fit;
+use super::fit::Fit;
 use super::top_k_categorical_accuracy::TopK;
 use crate::config::registry::Entry;
 

@@ -3,9 +3,9 @@
 //! Source: `keras.metrics.SquaredHinge`.
 
 use super::Metric;
+use super::fit::Fit;
 use super::hinge::shortfall;
 use super::mean::{MeanMetric, over_units};
-use super::output::Fit;
 use crate::config::registry::Entry;
 
 pub const ENTRY: Entry<dyn Metric> = Entry {

@@ -3,8 +3,8 @@
 //! A class is among them if fewer than `k` predictions are larger: ties count in its favour.
 //! Source: `keras.metrics.TopKCategoricalAccuracy`.
 
+use super::fit::Fit;
 use super::mean::{MeanMetric, argmax, indicator};
-use super::output::Fit;
 use super::{Accumulator, Metric, OutputKind};
 use crate::config::fields::Fields;
 use crate::config::read::Wrong;
