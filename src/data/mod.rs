@@ -13,11 +13,16 @@ use crate::diag::Result;
 use crate::shape::Shape;
 
 mod bundled;
+mod cifar10;
 mod common;
 mod csv;
+mod download;
+mod idx;
 mod images;
 mod labelled;
 mod mistakes;
+mod mnist;
+mod places;
 pub mod preprocessing;
 mod records;
 pub mod rows;
@@ -30,7 +35,16 @@ mod testing;
 /// All datasets.
 pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
     kind: "dataset",
-    entries: &[bundled::DIGITS, bundled::IRIS, bundled::WINE, bundled::BREAST_CANCER, csv::ENTRY],
+    entries: &[
+        mnist::MNIST,
+        mnist::FASHION_MNIST,
+        cifar10::ENTRY,
+        bundled::DIGITS,
+        bundled::IRIS,
+        bundled::WINE,
+        bundled::BREAST_CANCER,
+        csv::ENTRY,
+    ],
 };
 
 /// The word after `[dataset] type = `: its keys, and how to load it.

@@ -277,3 +277,109 @@ pub(super) fn number(row: &Row<'_>, index: usize) -> Result<f64, Diag> {
         Err(_) => Err(Diag::new(format!("expected a number, found `{cell}`")).at(&row.at(index))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str, encoding: ColumnEncoding) -> Column {
+        Column { name: name.to_string(), encoding }
+    }
+
+    fn input(header: bool, names: [&str; 3]) -> InputEncoding {
+        let categories = vec!["a".to_string(), "b".to_string()];
+        InputEncoding::Columns {
+            columns: vec![
+                column(names[0], ColumnEncoding::Number { offset: 1.0, scale: 2.0, fill: None }),
+                column(names[1], ColumnEncoding::Category { categories, fill: Some("b".into()) }),
+                column(names[2], ColumnEncoding::Number { offset: 0.0, scale: 1.0, fill: Some(7.0) }),
+            ],
+            missing_values: vec!["".into(), "?".into()],
+            header,
+            delimiter: ',',
+        }
+    }
+
+    fn pixels() -> InputEncoding {
+        InputEncoding::Pixels { shape: vec![1, 2, 2], divisor: 10.0 }
+    }
+
+    /// All rows, then the unseen categories.
+    fn encode(text: &str, input: &InputEncoding) -> Result<(Vec<Vec<f32>>, usize), Diag> {
+        let reader = Box::new(std::io::Cursor::new(text.to_string()));
+        let mut rows = InputRows::over(reader, Path::new("f.csv"), input)?;
+        let (mut all, mut out) = (vec![], vec![9.0; rows.width()]);
+        while rows.next(&mut out)? {
+            all.push(out.clone());
+        }
+        Ok((all, rows.unseen().iter().map(|(_, n)| n).sum()))
+    }
+
+    #[test]
+    fn columns_are_found_by_name_and_others_are_ignored() {
+        let text = "y,n2,c,id,n1\n0, 2 ,a,x,5\n,?,z,x,3\n,1,,x,1\n";
+        let (rows, unseen) = encode(text, &input(true, ["n1", "c", "n2"])).unwrap();
+        assert_eq!(rows[0], [2.0, 1.0, 0.0, 0.0, 2.0]);
+        assert_eq!(rows[1], [1.0, 0.0, 0.0, 1.0, 7.0]);
+        assert_eq!(rows[2], [0.0, 0.0, 1.0, 0.0, 1.0]);
+        assert_eq!(unseen, 1);
+        assert_eq!(encode("n1,c,n2\n", &input(true, ["n1", "c", "n2"])).unwrap().0.len(), 0);
+    }
+
+    #[test]
+    fn without_a_header_columns_go_by_number() {
+        let by_number = input(false, ["3", "1", "2"]);
+        let (rows, _) = encode("8,a,2,5\n", &by_number).unwrap();
+        assert_eq!(rows[0], [2.0, 1.0, 0.0, 0.0, 2.0]);
+        let (rows, _) = encode("a,2,5\n", &by_number).unwrap();
+        assert_eq!(rows[0], [2.0, 1.0, 0.0, 0.0, 2.0]);
+        let diag = encode("a,2\n", &by_number).unwrap_err();
+        assert!(diag.message.contains("this file has 2 columns"), "{diag}");
+    }
+
+    #[test]
+    fn pixels_by_either_name_or_alone() {
+        let grid = "label,pixel_0_1_1,pixel_0_0_0,pixel_0_0_1,pixel_0_1_0\n1,40,10,20,30\n";
+        let flat = "pixel0,pixel1,pixel2,pixel3\n10,20,30,40\n";
+        for text in [grid, flat, "10,20,30,40\n", "10,20,30,40"] {
+            let (rows, _) = encode(text, &pixels()).unwrap();
+            assert_eq!(rows, [[1.0, 2.0, 3.0, 4.0]], "{text}");
+        }
+        let (rows, _) = encode("300,-1,0.5,0\n", &pixels()).unwrap();
+        assert_eq!(rows[0], [30.0, -0.1, 0.05, 0.0]);
+    }
+
+    #[test]
+    fn mistakes_name_the_place() {
+        let table = input(true, ["n1", "c", "n2"]);
+        for (text, input, place, part) in [
+            ("n1,c,n2\n1,a\n", &table, "f.csv:2:1", "this row has 2 cells, the header has 3"),
+            ("n1,c,n2\n1,a,2\n1,a,b7\n", &table, "f.csv:3:5", "found `b7`"),
+            ("n1,c,n2\n ?,a,2\n", &table, "f.csv:2:2", "column `n1` is missing"),
+            ("n1,c,n2\n1e99,a,2\n", &table, "f.csv:2:1", "not a finite number"),
+            ("n1,N2\n1,2\n", &table, "f.csv:1:1", "columns `c`, `n2` missing"),
+            ("n1,c,n2,c\n1,2,3,4\n", &table, "f.csv:1:9", "two columns have the name `c`"),
+            ("1,2,3\n", &pixels(), "f.csv:1:1", "must be the 4 pixels and nothing else; it has 3"),
+            ("pixel0,pixel1,pixel3\n1,2,3\n", &pixels(), "f.csv:1:1", "column `pixel2` missing"),
+            ("a,b\n1,2\n", &pixels(), "f.csv:1:1", "columns `pixel_0_0_0`, "),
+            ("1,2,3,4\n1,2,,4\n", &pixels(), "f.csv:2:5", "the cell is empty"),
+        ] {
+            let diag = encode(text, input).expect_err(part);
+            assert!(diag.message.contains(part), "{text:?}:\n{diag}");
+            assert!(diag.at.as_ref().unwrap().to_string() == place, "{text:?}:\n{diag}");
+        }
+        let diag = encode("", &table).unwrap_err();
+        assert!(diag.message.contains("is empty") && diag.hint.unwrap().contains("n1, c, n2"));
+    }
+
+    #[test]
+    fn reading_goes_on_behind_a_bad_row() {
+        let table = input(true, ["n1", "c", "n2"]);
+        let reader = Box::new(std::io::Cursor::new("n1,c,n2\nx,a,1\n3,a,1\n"));
+        let mut rows = InputRows::over(reader, Path::new("f.csv"), &table).unwrap();
+        let mut out = [0.0; 5];
+        assert!(rows.next(&mut out).is_err());
+        assert!(rows.next(&mut out).unwrap() && rows.line() == 3);
+        assert_eq!(out, [1.0, 1.0, 0.0, 0.0, 1.0]);
+    }
+}
