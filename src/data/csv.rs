@@ -53,19 +53,17 @@ fn read(f: &mut Fields<'_>) -> TableSpec {
     let train = Source::File { path: PathBuf::from(train), at: f.place("train") };
     let test: Option<String> = f.key("test").optional();
     let test = test.map(|path| Source::File { path: PathBuf::from(path), at: f.place("test") });
-    let target = column_names(f, "target").unwrap_or_default();
+    let target = column_names(f, "target", 1).unwrap_or_default();
     if !f.has("target") {
         let diag = Diag::new("a csv dataset needs `target`: the column to predict");
         f.push(diag.at(&f.place("type")));
-    } else if target.is_empty() {
-        f.error("target", "names no column", None);
     }
     TableSpec {
         train,
         target,
-        features: column_names(f, "features"),
-        drop: column_names(f, "drop").unwrap_or_default(),
-        categorical: column_names(f, "categorical").unwrap_or_default(),
+        features: column_names(f, "features", 1),
+        drop: column_names(f, "drop", 0).unwrap_or_default(),
+        categorical: column_names(f, "categorical", 0).unwrap_or_default(),
         sample_weight: column_name(f, "sample_weight"),
         format: Format {
             header: f.key("header").or(true),
@@ -292,13 +290,18 @@ mod tests {
             ("train = \"t.csv\"", "needs `target`"),
             ("train = \"t.csv\", target = []", "names no column"),
             ("train = \"t.csv\", target = -1", "expected column names"),
+            ("train = \"t.csv\", target = 1, sample_weight = [1, 2]", "expected one column, found 2"),
+            (
+                "train = \"t.csv\", target = 1, validation = { type = \"group\", column = [] }",
+                "names no column",
+            ),
             ("train = \"t.csv\", target = 1, delimiter = \"--\"", "one ASCII character"),
             ("train = \"t.csv\", target = 1, missing = \"zero\"", "is not one of"),
             ("train = \"t.csv\", target = 1, validation = \"test\"", "no test part"),
             ("train = \"t.csv\", target = 1, limit = 0", "at least 1"),
         ] {
             let diags = dataset(&format!("type = \"csv\", {keys}")).unwrap_err();
-            assert!(diags[0].message.contains(part), "{keys}: {diags:?}");
+            assert!(diags.len() == 1 && diags[0].message.contains(part), "{keys}: {diags:?}");
         }
         let failure = dataset("type = \"csv\", train = \"no.csv\", target = \"y\"").unwrap();
         let failure = failure.load(&Folder::new().context()).unwrap_err();
@@ -327,6 +330,18 @@ mod tests {
         for position in 0..4 {
             assert_eq!(row(&other, position), row(&data.train, position));
         }
+    }
+
+    #[test]
+    fn a_limit_keeps_the_first_rows_and_all_class_names() {
+        let text = "x,g,y\n1,p,b\n2,q,b\n3,r,a\n4,p,c\n";
+        let data = load(text, "target = \"y\", limit = 2, drop = \"g\"").unwrap();
+        assert_eq!((data.train.len(), data.train.table.inputs.len()), (2, 2));
+        assert_eq!(data.preprocessing.classes().unwrap(), ["a", "b", "c"]);
+        // The test file needs no group column.
+        let keys = "target = \"y\", validation = { type = \"group\", column = \"g\" }";
+        let data = load_both(text, Some("x,y\n1,a\n"), keys).unwrap();
+        assert_eq!(data.test.unwrap().len(), 1);
     }
 
     #[test]

@@ -83,6 +83,15 @@ pub enum Column {
 }
 
 impl Column {
+    pub fn truncate(&mut self, rows: usize) {
+        match self {
+            Column::Numbers(Numbers::Bytes(v)) => v.truncate(rows),
+            Column::Numbers(Numbers::Single(v)) => v.truncate(rows),
+            Column::Numbers(Numbers::Double(v)) => v.truncate(rows),
+            Column::Texts(texts) => texts.codes.truncate(rows),
+        }
+    }
+
     /// # Panics
     /// If the column holds texts: the layout says which is which.
     pub fn numbers(&self) -> &Numbers {

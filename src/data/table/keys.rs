@@ -25,17 +25,16 @@ impl Named {
 
 /// Reads one column name; a mistake is noted and gives `None`.
 pub fn column_name(f: &mut Fields<'_>, key: &'static str) -> Option<Named> {
-    column_names(f, key).and_then(|mut names| {
-        if names.len() != 1 {
-            f.error(key, format!("expected one column, found {}", names.len()), None);
-            return None;
-        }
-        names.pop()
-    })
+    let mut names = column_names(f, key, 1)?;
+    if names.len() > 1 {
+        f.error(key, format!("expected one column, found {}", names.len()), None);
+        return None;
+    }
+    names.pop()
 }
 
-/// Reads one column or an array of them; `None` if the key is absent.
-pub fn column_names(f: &mut Fields<'_>, key: &'static str) -> Option<Vec<Named>> {
+/// Reads one column or an array of them; `None` if the key is absent, or wrong, which is noted.
+pub fn column_names(f: &mut Fields<'_>, key: &'static str, at_least: usize) -> Option<Vec<Named>> {
     let value = f.raw(key)?;
     let items = match &value.data {
         Data::Array(items) => items.iter().collect(),
@@ -44,8 +43,12 @@ pub fn column_names(f: &mut Fields<'_>, key: &'static str) -> Option<Vec<Named>>
     let names: Option<Vec<Named>> = items.iter().map(|item| Named::of(item)).collect();
     let Some(names) = names else {
         f.error(key, "expected column names, or numbers from 0 where header = false", None);
-        return Some(vec![]);
+        return None;
     };
+    if names.len() < at_least {
+        f.error(key, "names no column", None);
+        return None;
+    }
     let mut plain: Vec<Plain> = names.iter().map(|n| Plain::Str(n.name.clone())).collect();
     let plain =
         if plain.len() == 1 && value.as_array().is_none() { plain.remove(0) } else { Plain::Array(plain) };

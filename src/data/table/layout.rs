@@ -49,14 +49,16 @@ impl Layout {
         self.used.iter().any(|u| u.role == Role::Target && u.kind == Kind::Text)
     }
 
-    /// The same columns in another file, where they may stand elsewhere.
+    /// The same columns in a test file, where they may stand elsewhere. It is not split, so it needs
+    /// no group column.
     pub fn in_file(&self, scan: &Scan, format: &Format) -> Result<Layout> {
         if !format.header && scan.header.names.len() != self.width {
             let (found, wanted) = (scan.header.names.len(), self.width);
             let message = format!("this file has {found} columns, the training file has {wanted}");
             return Err(Diag::new(message).at(&scan.header.at_line()).into());
         }
-        let (mut mistakes, mut used) = (Mistakes::default(), self.used.clone());
+        let mut mistakes = Mistakes::default();
+        let mut used: Vec<Used> = self.used.iter().filter(|u| u.role != Role::Group).cloned().collect();
         for column in &mut used {
             match scan.header.find(&column.name) {
                 Some(index) => column.column = index,

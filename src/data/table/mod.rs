@@ -80,19 +80,20 @@ impl TableSpec {
         let source = self.train.beside(&cx.config_dir);
         let scan = scan::scan(&source, &self.format, &mut fingerprint)?;
         let layout = layout::layout(self, &scan)?;
-        let limit = self.common.limit.unwrap_or(usize::MAX);
-        let train = self.read(&source, scan, &layout, None, limit)?;
+        let mut train = self.read(&source, scan, &layout, None)?;
         let target = layout.with_role(Role::Target).next().expect("`target` is required");
         let classes = match layout.classifies() {
             true => Some(classes::names(&train.columns, target, &layout.used[target], &train.scan.header)?),
             false => None,
         };
+        // Only now: which classes there are does not depend on the limit.
+        train.columns.truncate(self.common.limited(train.columns.rows));
         let test = match &self.test {
             Some(test) => {
                 let source = test.beside(&cx.config_dir);
                 let scan = scan::scan(&source, &self.format, &mut fingerprint)?;
                 let layout = layout.in_file(&scan, &self.format)?;
-                Some(self.read(&source, scan, &layout, classes.as_deref(), usize::MAX)?)
+                Some(self.read(&source, scan, &layout, classes.as_deref())?)
             }
             None => None,
         };
@@ -105,9 +106,8 @@ impl TableSpec {
         scan: Scan,
         layout: &Layout,
         classes: Option<&[String]>,
-        limit: usize,
     ) -> Result<Loaded> {
-        let rules = Rules { format: &self.format, missing: self.missing, classes, limit };
+        let rules = Rules { format: &self.format, missing: self.missing, classes };
         let columns = read::read(source, layout, &rules)?;
         let name = source.path().display().to_string();
         if columns.rows == 0 {

@@ -18,6 +18,14 @@ pub struct Columns {
     pub dropped: usize,
 }
 
+impl Columns {
+    /// Keeps the first `rows` rows.
+    pub fn truncate(&mut self, rows: usize) {
+        self.rows = rows;
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
+    }
+}
+
 /// How cells are read.
 #[derive(Debug)]
 pub struct Rules<'a> {
@@ -25,8 +33,6 @@ pub struct Rules<'a> {
     pub missing: Missing,
     /// The classes that there are, once they are known.
     pub classes: Option<&'a [String]>,
-    /// Only so many rows.
-    pub limit: usize,
 }
 
 enum Cell<'a> {
@@ -48,8 +54,7 @@ pub fn read(source: &Source, layout: &Layout, rules: &Rules<'_>) -> Result<Colum
         records.next()?;
     }
     let mut drops = vec![false; layout.used.len()];
-    while all.rows < rules.limit {
-        let Some(row) = records.next()? else { break };
+    while let Some(row) = records.next()? {
         let mut sound = true;
         for (used, drop) in layout.used.iter().zip(&mut drops) {
             *drop = false;
