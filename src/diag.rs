@@ -228,7 +228,7 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 }
 
 /// `did you mean ...?` with the nearest name, else the names there are (all, if they are few).
-pub fn suggest<'a>(wrong: &str, known: &[&'a str]) -> Option<String> {
+pub fn suggest(wrong: &str, known: &[&str]) -> Option<String> {
     if let Some(name) = nearest(wrong, known.iter().copied()) {
         return Some(format!("did you mean `{name}`?"));
     }

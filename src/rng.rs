@@ -40,7 +40,7 @@ impl Stream {
     /// Standard normal, by Box-Muller; `libm` gives the same bits on every platform.
     pub fn normal(self, step: u32, index: u64) -> f64 {
         let block = self.block(step, index / 2);
-        let pair = if index % 2 == 0 { [block[0], block[1]] } else { [block[2], block[3]] };
+        let pair = if index.is_multiple_of(2) { [block[0], block[1]] } else { [block[2], block[3]] };
         // (0, 1]: the logarithm of zero is never taken.
         let u = (f64::from(pair[0]) + 1.0) / 4_294_967_296.0;
         let v = f64::from(pair[1]) / 4_294_967_296.0;

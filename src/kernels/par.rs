@@ -221,6 +221,21 @@ impl<'a, T> Split<'a, T> {
         Split { start: slice.as_mut_ptr(), len: slice.len(), slice: std::marker::PhantomData }
     }
 
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// A pointer into the slice; valid to its end, to be used as `piece` demands.
+    pub fn pointer(&self, from: usize) -> *mut T {
+        assert!(from <= self.len, "pointer to {from} of {}", self.len);
+        // SAFETY: inside the slice, or one past its end.
+        unsafe { self.start.add(from) }
+    }
+
     /// The piece from `from` to `to`; panics if it lies outside.
     ///
     /// # Safety
@@ -242,6 +257,14 @@ pub fn for_chunks<T: Send>(pool: &Pool, data: &mut [T], chunk: usize, f: impl Fn
         let piece = unsafe { split.piece(task * chunk, ((task + 1) * chunk).min(len)) };
         f(task, piece);
     });
+}
+
+/// Numbers per task of element-wise work: less is done by the caller alone.
+const PIECE: usize = 1 << 14;
+
+/// Element-wise work: cuts `out` in pieces and runs `f(range, piece)` for each.
+pub fn for_pieces(pool: &Pool, out: &mut [f32], f: impl Fn(std::ops::Range<usize>, &mut [f32]) + Sync) {
+    for_chunks(pool, out, PIECE, |c, piece| f(c * PIECE..c * PIECE + piece.len(), piece));
 }
 
 #[cfg(test)]

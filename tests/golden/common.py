@@ -14,6 +14,25 @@ import tensorflow as tf
 
 keras.config.set_floatx("float64")
 
+
+
+def exact(function):
+    """Wraps a TensorFlow conversion so that a bare Python float stays a float64.
+
+    TensorFlow makes it a float32 first, whatever floatx is. Keras sends its
+    hyper-parameters (beta_2, epsilon, a learning rate, ...) through these
+    conversions, so that even in a float64 model they would be good to seven
+    digits only: 1 - beta_2 = 0.001 would be off by 1e-5 of itself.
+    """
+    def wrapped(value, *args, **kwargs):
+        return function(np.float64(value) if isinstance(value, float) else value, *args, **kwargs)
+
+    return wrapped
+
+
+tf.convert_to_tensor = exact(tf.convert_to_tensor)
+tf.cast = exact(tf.cast)
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 VERSIONS = {
     "keras": keras.__version__,
@@ -66,6 +85,20 @@ def label(spec, *extra):
 def options(spec):
     """The keyword arguments for Keras: everything except the type."""
     return {k: v for k, v in spec.items() if k != "type"}
+
+
+# TensorFlow keeps a float32 constant inside these two functions even for float64
+# inputs (the slope of leaky_relu, the root of two of gelu). Cases that use them
+# say so by an absolute "tolerance"; all others are good to the digits written.
+SINGLE_INSIDE = {"leaky_relu", "gelu"}
+SINGLE_TOLERANCE = 1e-6
+
+
+def tolerance(spec):
+    """{"tolerance": ...} for the cases that are not exact, else nothing."""
+    leaky = spec["type"] == "LeakyReLU" or (spec["type"] == "ReLU" and spec.get("negative_slope"))
+    single = leaky or not SINGLE_INSIDE.isdisjoint([spec["type"], spec.get("activation")])
+    return {"tolerance": SINGLE_TOLERANCE} if single else {}
 
 
 # --- numbers ----------------------------------------------------------------

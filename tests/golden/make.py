@@ -9,8 +9,10 @@ The stored values were made with Keras 3.15.1 on TensorFlow 2.21.0 (CPU build),
 NumPy 2.4.6 and Python 3.11. Every file repeats the versions in its head.
 
 All inputs come from NumPy generators with fixed seeds, so that a second run
-with the same versions gives the same files. Keras runs in float64 wherever it
-can; a file whose values went through float32 says so in its "precision" field.
+with the same versions gives the same files. Keras runs in float64; common.py
+keeps it from rounding its hyper-parameters to float32 on the way. The few cases
+in which TensorFlow still has a float32 constant carry a "tolerance" field.
+Numbers are written with 12 significant digits; inputs have fewer and are exact.
 """
 
 import importlib

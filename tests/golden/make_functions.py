@@ -2,7 +2,7 @@
 
 import math
 
-from common import Draw, keras, label, np, numbers, options, scalar, tensor, tf, toml, write
+from common import Draw, keras, label, np, numbers, options, scalar, tensor, tf, tolerance, toml, write
 
 # --- activations ------------------------------------------------------------
 
@@ -39,7 +39,7 @@ def kinks(function, points, step=1e-7):
     """The points at which the slopes to the left and right differ."""
     left = value_and_slope(function, points - step)[1]
     right = value_and_slope(function, points + step)[1]
-    return points[np.abs(left - right) > 1e-3]
+    return points[np.abs(left - right) > 1e-3 * np.maximum(1.0, np.abs(left))]
 
 
 def activations():
@@ -51,7 +51,8 @@ def activations():
         function = keras.activations.get(name)
         y, dy = value_and_slope(function, points)
         cases.append({"name": name, "aliases": names[name], "x": numbers(points), "y": numbers(y),
-                      "dy": numbers(dy), "kinks": numbers(kinks(function, points))})
+                      "dy": numbers(dy), "kinks": numbers(kinks(function, points)),
+                      **tolerance({"type": name})})
     draw = Draw(21)
     x = np.concatenate([draw.normal((3, 6), 1.5), [[40.0, -40.0, 0.0, 1.0, 1.0, -3.0]]])
     for name in OVER_LAST_AXIS:

@@ -2,7 +2,7 @@
 
 import itertools
 
-from common import Draw, keras, label, np, options, tensor, tf, toml, write
+from common import Draw, keras, label, np, options, tensor, tf, tolerance, toml, write
 
 
 def spec(type_, **keys):
@@ -205,6 +205,7 @@ def run(layer_spec, shapes, training, seed):
         "input_grads": [tensor(g) for g in grads[:len(inputs)]],
         "weight_grads": {v.name: tensor(g) for v, g in zip(trainable, grads[len(inputs):])},
     }
+    case.update(tolerance(layer_spec))
     if training and layer.non_trainable_variables:
         case["weights_after"] = {v.name: tensor(v.numpy()) for v in layer.weights}
     return case

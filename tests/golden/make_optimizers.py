@@ -6,18 +6,7 @@ from common import Draw, keras, label, np, numbers, options, tensor, toml, write
 # --- learning-rate schedules ------------------------------------------------
 
 def build_schedule(spec):
-    """The Keras schedule, in float64.
-
-    Keras computes a schedule in the type of its initial rate, and turns a bare
-    Python float into float32 whatever floatx is; NumPy numbers keep their type.
-    """
-    def exact(value):
-        if isinstance(value, list):
-            return [exact(v) for v in value]
-        return np.float64(value) if isinstance(value, float) else value
-
-    keys = {k: exact(v) for k, v in options(spec).items()}
-    return getattr(keras.optimizers.schedules, spec["type"])(**keys)
+    return getattr(keras.optimizers.schedules, spec["type"])(**options(spec))
 
 
 def schedule_specs():

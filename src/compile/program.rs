@@ -1,0 +1,94 @@
+//! What runs: steps over slots of three blocks. Device-free: offsets, no pointers.
+
+use crate::graph::{Bits, Node, Var};
+use crate::kernels::views::Slot;
+
+/// A compiled graph.
+#[derive(Debug)]
+pub struct Program {
+    pub nodes: Vec<Node>,
+    pub steps: Vec<Step>,
+    /// Forward steps come first; from here on the backward pass.
+    pub backward_start: usize,
+    /// Slots of the wanted values, in the order they were wanted.
+    pub inputs: Vec<Slot>,
+    pub outputs: Vec<Slot>,
+    pub losses: Vec<Slot>,
+    /// Length of the arena in numbers, for the full batch.
+    pub arena_len: usize,
+    pub batch: usize,
+    pub threads: usize,
+    /// Every buffer of the arena with the steps of its life: what `verify` checks.
+    pub buffers: Vec<Buffer>,
+}
+
+/// A stretch of the arena and when it is in use.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    pub slot: Slot,
+    /// First and last step that touches it.
+    pub life: std::ops::RangeInclusive<usize>,
+    pub role: Role,
+}
+
+/// What a buffer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Value(Var),
+    Gradient(Var),
+    Scratch,
+    Partial,
+}
+
+#[derive(Debug)]
+pub enum Step {
+    Forward(ForwardStep),
+    /// Fills the gradient of a loss: `weight / batch` for each sample.
+    Seed {
+        into: Slot,
+        weight: f32,
+    },
+    Backward(BackwardStep),
+    /// `into += from`: a value that is used twice gets its gradients one after the other.
+    Accumulate {
+        into: Slot,
+        from: Slot,
+    },
+}
+
+#[derive(Debug)]
+pub struct ForwardStep {
+    pub node: usize,
+    /// `None` for inputs that the op updates in place.
+    pub x: Vec<Option<Slot>>,
+    pub y: Vec<Option<Slot>>,
+    pub updates: Vec<Option<Slot>>,
+    pub scratch: Vec<Option<Slot>>,
+}
+
+#[derive(Debug)]
+pub struct BackwardStep {
+    pub node: usize,
+    /// Only what the op keeps.
+    pub x: Vec<Option<Slot>>,
+    pub y: Vec<Option<Slot>>,
+    pub dy: Vec<Option<Slot>>,
+    pub dx: Vec<Option<Slot>>,
+    pub add: Bits,
+    pub scratch: Vec<Option<Slot>>,
+}
+
+impl Step {
+    /// Slots that the step reads, and slots that it writes. `dy` counts as written: an op may work
+    /// on it in place.
+    pub fn touches(&self) -> (Vec<Slot>, Vec<Slot>) {
+        let some =
+            |lists: &[&Vec<Option<Slot>>]| lists.iter().flat_map(|l| l.iter().flatten().copied()).collect();
+        match self {
+            Step::Forward(s) => (some(&[&s.x]), some(&[&s.y, &s.updates, &s.scratch])),
+            Step::Seed { into, .. } => (vec![], vec![*into]),
+            Step::Backward(s) => (some(&[&s.x, &s.y]), some(&[&s.dy, &s.dx, &s.scratch])),
+            Step::Accumulate { into, from } => (vec![*from], vec![*into]),
+        }
+    }
+}

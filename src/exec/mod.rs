@@ -1,0 +1,6 @@
+//! Running programs: the arena, the parameter block, the loop over steps.
+
+mod arena;
+pub mod session;
+
+pub use session::Session;

@@ -1,0 +1,178 @@
+//! A set of programs over one parameter block and one arena.
+
+use std::sync::Arc;
+
+use crate::compile::Program;
+use crate::exec::arena::{Memory, run_step};
+use crate::graph::param::{Layout, Params};
+use crate::graph::{Ctx, Penalty};
+use crate::kernels::aligned::Aligned;
+use crate::kernels::par::Pool;
+use crate::kernels::sum;
+
+/// Everything that a run computes with. After `new` nothing is allocated.
+#[derive(Debug)]
+pub struct Session {
+    pool: Arc<Pool>,
+    programs: Vec<Program>,
+    memory: Memory,
+    layout: Layout,
+    penalties: Vec<(usize, Penalty)>,
+    decls: Params,
+}
+
+impl Session {
+    /// All programs share the arena: only one runs at a time.
+    pub fn new(params: &Params, programs: Vec<Program>, pool: Arc<Pool>) -> Session {
+        let layout = params.layout();
+        let arena_len = programs.iter().map(|p| p.arena_len).max().unwrap_or(0);
+        let memory = Memory {
+            arena: Aligned::zeroed(arena_len),
+            params: Aligned::zeroed(layout.len),
+            grads: Aligned::zeroed(layout.trainable_len),
+        };
+        let penalties = params
+            .decls
+            .iter()
+            .enumerate()
+            .filter_map(|(i, d)| d.penalty.filter(|_| d.trainable).map(|p| (i, p)));
+        let penalties = penalties.collect();
+        Session { pool, programs, memory, layout, penalties, decls: params.clone() }
+    }
+
+    /// Draws first values for all parameters.
+    pub fn initialize(&mut self, seed: u64) {
+        for (decl, range) in self.decls.decls.iter().zip(&self.layout.ranges) {
+            decl.init.fill(&decl.shape, seed, &decl.path, &mut self.memory.params[range.clone()]);
+        }
+    }
+
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    pub fn params(&self) -> &Params {
+        &self.decls
+    }
+
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub fn program(&self, program: usize) -> &Program {
+        &self.programs[program]
+    }
+
+    /// Input `i` of a program, to be filled with `n` samples.
+    pub fn input(&mut self, program: usize, i: usize, n: usize) -> &mut [f32] {
+        let slot = self.programs[program].inputs[i];
+        &mut self.memory.arena[slot.offset..slot.offset + slot.len(n)]
+    }
+
+    /// The first three inputs at once: samples, targets, weights.
+    pub fn batch_inputs(&mut self, program: usize, n: usize) -> [&mut [f32]; 3] {
+        let inputs = &self.programs[program].inputs;
+        let range = |i: usize| inputs[i].offset..inputs[i].offset + inputs[i].len(n);
+        self.memory
+            .arena
+            .get_disjoint_mut([range(0), range(1), range(2)])
+            .expect("inputs live together, so the planner keeps them apart")
+    }
+
+    /// Wanted output `i` of the last run.
+    pub fn output(&self, program: usize, i: usize, n: usize) -> &[f32] {
+        let slot = self.programs[program].outputs[i];
+        &self.memory.arena[slot.offset..slot.offset + slot.len(n)]
+    }
+
+    /// Wanted loss `i` of the last run: one number per sample.
+    pub fn loss(&self, program: usize, i: usize, n: usize) -> &[f32] {
+        let slot = self.programs[program].losses[i];
+        &self.memory.arena[slot.offset..slot.offset + slot.len(n)]
+    }
+
+    /// Runs all steps of a program on `n` samples.
+    pub fn run(&mut self, program: usize, n: usize, step: u32) {
+        let plan = &self.programs[program];
+        let cx = Ctx { pool: &self.pool, batch: n, step };
+        for index in 0..plan.steps.len() {
+            run_step(plan, index, &mut self.memory, &cx);
+        }
+        if plan.backward_start < plan.steps.len() {
+            self.penalty_gradients();
+        }
+    }
+
+    /// Runs the forward steps one by one and calls `look` after each with the layer's path and its
+    /// outputs: for finding where a number went wrong.
+    pub fn replay(&mut self, program: usize, n: usize, step: u32, mut look: impl FnMut(&str, &[&[f32]])) {
+        let plan = &self.programs[program];
+        let cx = Ctx { pool: &self.pool, batch: n, step };
+        for index in 0..plan.backward_start {
+            run_step(plan, index, &mut self.memory, &cx);
+            if let crate::compile::Step::Forward(s) = &plan.steps[index] {
+                let outputs = s.y.iter().flatten().map(|s| &self.memory.arena[s.offset..s.offset + s.len(n)]);
+                look(&plan.nodes[s.node].layer, &outputs.collect::<Vec<_>>());
+            }
+        }
+    }
+
+    /// What the regularizers add to the loss.
+    pub fn penalty(&self) -> f64 {
+        let term = |(index, penalty): &(usize, Penalty)| {
+            let (squares, abs) = sum::norms(&self.memory.params[self.layout.ranges[*index].clone()]);
+            penalty.l1 * abs + penalty.l2 * squares
+        };
+        self.penalties.iter().map(term).sum()
+    }
+
+    fn penalty_gradients(&mut self) {
+        for (index, penalty) in &self.penalties {
+            let range = self.layout.ranges[*index].clone();
+            let (l1, l2) = (penalty.l1 as f32, 2.0 * penalty.l2 as f32);
+            for (g, w) in self.memory.grads[range.clone()].iter_mut().zip(&self.memory.params[range]) {
+                let sign = if *w > 0.0 {
+                    1.0
+                } else if *w < 0.0 {
+                    -1.0
+                } else {
+                    0.0
+                };
+                *g += l1 * sign + l2 * w;
+            }
+        }
+    }
+
+    /// The trainable head of the parameter block, and its gradients.
+    pub fn weights_and_grads(&mut self) -> (&mut [f32], &mut [f32]) {
+        (&mut self.memory.params[..self.layout.trainable_len], &mut self.memory.grads)
+    }
+
+    /// The whole parameter block.
+    pub fn block(&self) -> &[f32] {
+        &self.memory.params
+    }
+
+    pub fn block_mut(&mut self) -> &mut [f32] {
+        &mut self.memory.params
+    }
+
+    /// One parameter's values.
+    pub fn param(&self, index: usize) -> &[f32] {
+        &self.memory.params[self.layout.ranges[index].clone()]
+    }
+
+    pub fn param_mut(&mut self, index: usize) -> &mut [f32] {
+        &mut self.memory.params[self.layout.ranges[index].clone()]
+    }
+
+    /// One trainable parameter's gradient.
+    pub fn grad(&self, index: usize) -> &[f32] {
+        &self.memory.grads[self.layout.ranges[index].clone()]
+    }
+
+    /// Bytes of all blocks.
+    pub fn bytes(&self) -> usize {
+        (self.memory.arena.len() + self.memory.params.len() + self.memory.grads.len()) * size_of::<f32>()
+    }
+}

@@ -1,0 +1,218 @@
+//! Building a graph: layers push ops, shapes are inferred as they go.
+
+use std::sync::Arc;
+
+use crate::graph::op::{Mismatch, Op, Signature, op_stream};
+use crate::graph::param::{Init, ParamDecl, Params, Penalty};
+use crate::rng::Stream;
+use crate::shape::Shape;
+
+/// A value of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Var(pub usize);
+
+/// Training and inference are two graphs over the same parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Train,
+    Eval,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Filled from outside before each run.
+    Input,
+    /// Parameter number.
+    Param(usize),
+    /// Output `output` of node `node`.
+    Node { node: usize, output: usize },
+    /// The same numbers under another shape.
+    Alias(Var),
+}
+
+#[derive(Clone, Debug)]
+pub struct Value {
+    pub shape: Shape,
+    pub origin: Origin,
+}
+
+#[derive(Debug)]
+pub struct Node {
+    pub op: Box<dyn Op>,
+    pub inputs: Vec<Var>,
+    pub outputs: Vec<Var>,
+    pub signature: Signature,
+    /// Path of the layer that pushed it.
+    pub layer: String,
+}
+
+/// Values and nodes in the order of computation.
+#[derive(Debug, Default)]
+pub struct Graph {
+    pub values: Vec<Value>,
+    pub nodes: Vec<Node>,
+}
+
+impl Graph {
+    pub fn shape(&self, var: Var) -> &Shape {
+        &self.values[var.0].shape
+    }
+
+    /// The value that holds the numbers: aliases followed.
+    pub fn root(&self, mut var: Var) -> Var {
+        while let Origin::Alias(of) = self.values[var.0].origin {
+            var = of;
+        }
+        var
+    }
+
+    /// The node that computes a value, if a node does.
+    pub fn producer(&self, var: Var) -> Option<&Node> {
+        match self.values[self.root(var).0].origin {
+            Origin::Node { node, .. } => Some(&self.nodes[node]),
+            _ => None,
+        }
+    }
+}
+
+/// A graph under construction.
+pub struct Builder<'a> {
+    pub graph: Graph,
+    params: &'a mut Params,
+    mode: Mode,
+    seed: u64,
+    scope: String,
+    /// Parameters of the current layer are trained.
+    trainable: bool,
+}
+
+impl<'a> Builder<'a> {
+    pub fn new(params: &'a mut Params, mode: Mode, seed: u64) -> Builder<'a> {
+        Builder { graph: Graph::default(), params, mode, seed, scope: String::new(), trainable: true }
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What follows belongs to the layer of this path; `trainable = false` freezes its parameters.
+    pub fn enter(&mut self, path: &str, trainable: bool) {
+        self.scope = path.to_string();
+        self.trainable = trainable;
+    }
+
+    /// Whether the current layer's parameters are trained: a frozen batch normalization infers.
+    pub fn trainable(&self) -> bool {
+        self.trainable
+    }
+
+    pub fn shape(&self, var: Var) -> &Shape {
+        self.graph.shape(var)
+    }
+
+    /// A value filled from outside.
+    pub fn input(&mut self, shape: Shape) -> Var {
+        self.value(shape, Origin::Input)
+    }
+
+    /// A parameter that is trained, named within the current layer.
+    pub fn weight(
+        &mut self,
+        name: &str,
+        shape: impl Into<Vec<usize>>,
+        init: &Arc<dyn Init>,
+        penalty: Option<Penalty>,
+    ) -> Result<Var, Mismatch> {
+        self.declare(name, shape.into(), init, self.trainable, penalty)
+    }
+
+    /// A parameter that training does not touch by gradient: moving statistics.
+    pub fn state(
+        &mut self,
+        name: &str,
+        shape: impl Into<Vec<usize>>,
+        init: &Arc<dyn Init>,
+    ) -> Result<Var, Mismatch> {
+        self.declare(name, shape.into(), init, false, None)
+    }
+
+    fn declare(
+        &mut self,
+        name: &str,
+        shape: Vec<usize>,
+        init: &Arc<dyn Init>,
+        trainable: bool,
+        penalty: Option<Penalty>,
+    ) -> Result<Var, Mismatch> {
+        let path = format!("{}/{name}", self.scope);
+        if let Some(problem) = init.check(&shape) {
+            return Err(Mismatch::new(format!("initializer of `{name}`: {problem}")));
+        }
+        let index = match self.params.find(&path) {
+            // The inference graph, or a shared layer: the parameter is there already.
+            Some(index) if self.params.decls[index].shape == shape => index,
+            Some(index) => {
+                let first = &self.params.decls[index].shape;
+                return Err(Mismatch::new(format!("`{path}` is used with shapes {first:?} and {shape:?}")));
+            }
+            None => {
+                let init = init.clone();
+                self.params.decls.push(ParamDecl { path, shape: shape.clone(), init, trainable, penalty });
+                self.params.decls.len() - 1
+            }
+        };
+        Ok(self.value(Shape::fixed(shape), Origin::Param(index)))
+    }
+
+    /// Adds an op; its first output.
+    pub fn push(&mut self, op: impl Op, inputs: &[Var]) -> Result<Var, Mismatch> {
+        self.push_all(Box::new(op), inputs).map(|outputs| outputs[0])
+    }
+
+    /// Adds an op; all its outputs.
+    pub fn push_all(&mut self, op: Box<dyn Op>, inputs: &[Var]) -> Result<Vec<Var>, Mismatch> {
+        let shapes: Vec<&Shape> = inputs.iter().map(|v| self.graph.shape(*v)).collect();
+        let signature = op.infer(&shapes)?;
+        let node = self.graph.nodes.len();
+        let outputs: Vec<Var> = signature
+            .y
+            .clone()
+            .into_iter()
+            .enumerate()
+            .map(|(output, shape)| self.value(shape, Origin::Node { node, output }))
+            .collect();
+        let layer = self.scope.clone();
+        self.graph.nodes.push(Node {
+            op,
+            inputs: inputs.to_vec(),
+            outputs: outputs.clone(),
+            signature,
+            layer,
+        });
+        Ok(outputs)
+    }
+
+    /// The same numbers under another shape of the same size; costs nothing.
+    pub fn reshape(&mut self, x: Var, shape: Shape) -> Result<Var, Mismatch> {
+        let from = self.shape(x);
+        if from.size() != shape.size() || from.batched != shape.batched {
+            return Err(Mismatch::new(format!(
+                "cannot reshape {from} to {shape}: {} against {} numbers",
+                from.size(),
+                shape.size()
+            )));
+        }
+        Ok(self.value(shape, Origin::Alias(x)))
+    }
+
+    /// Random numbers for an op of the current layer.
+    pub fn stream(&self) -> Stream {
+        op_stream(self.seed, &self.scope)
+    }
+
+    fn value(&mut self, shape: Shape, origin: Origin) -> Var {
+        self.graph.values.push(Value { shape, origin });
+        Var(self.graph.values.len() - 1)
+    }
+}

@@ -1,0 +1,11 @@
+//! The static graph that layers lower to: values, ops, parameters.
+
+pub mod build;
+pub mod op;
+pub mod param;
+#[cfg(test)]
+pub mod twin;
+
+pub use build::{Builder, Graph, Mode, Node, Var};
+pub use op::{Backward, Bits, Ctx, Forward, Grad, Mismatch, Op, Scratch, Signature};
+pub use param::{Init, ParamDecl, Params, Penalty};

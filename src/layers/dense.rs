@@ -1,0 +1,71 @@
+//! Dense: `y = activation(x * kernel + bias)`.
+//!
+//! x `[N, ..., I]`, kernel `[I, units]`, bias `[units]`, y `[N, ..., units]`. Keras: `layers.Dense`.
+
+use std::sync::Arc;
+
+use crate::activations::{ACTIVATIONS, Activation};
+use crate::config::fields::Fields;
+use crate::config::registry::Entry;
+use crate::graph::{Builder, Init, Mismatch, Penalty, Var};
+use crate::initializers;
+use crate::layers::{Layer, LayerEntry, one};
+use crate::ops::matmul::MatMul;
+use crate::regularizers;
+
+pub const ENTRY: LayerEntry = Entry {
+    name: "Dense",
+    aliases: &[],
+    about: "every output from every input: y = activation(x kernel + bias)",
+    parse: |f| Box::new(Dense::read(f)),
+};
+
+#[derive(Debug)]
+struct Dense {
+    units: usize,
+    activation: Box<dyn Activation>,
+    use_bias: bool,
+    kernel_initializer: Arc<dyn Init>,
+    bias_initializer: Arc<dyn Init>,
+    kernel_regularizer: Option<Penalty>,
+    bias_regularizer: Option<Penalty>,
+}
+
+impl Dense {
+    fn read(f: &mut Fields<'_>) -> Dense {
+        Dense {
+            units: f.key("units").at_least(1).required(),
+            activation: f.variant_or("activation", &ACTIVATIONS, "linear"),
+            use_bias: f.key("use_bias").or(true),
+            kernel_initializer: initializers::read(f, "kernel_initializer", "GlorotUniform"),
+            bias_initializer: initializers::read(f, "bias_initializer", "Zeros"),
+            kernel_regularizer: regularizers::read(f, "kernel_regularizer"),
+            bias_regularizer: regularizers::read(f, "bias_regularizer"),
+        }
+    }
+}
+
+impl Layer for Dense {
+    fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
+        let x = one(x);
+        let shape = g.shape(x).clone();
+        if shape.dims.is_empty() {
+            return Err(Mismatch::new(format!("needs an input of rank 2 or more, got {shape}")));
+        }
+        let (k, m) = (shape.last(), self.units);
+        let kernel = g.weight("kernel", [k, m], &self.kernel_initializer, self.kernel_regularizer)?;
+        let y = if self.use_bias {
+            let bias = g.weight("bias", [m], &self.bias_initializer, self.bias_regularizer)?;
+            g.push(MatMul::new(k, m), &[x, kernel, bias])?
+        } else {
+            g.push(MatMul::new(k, m), &[x, kernel])?
+        };
+        self.activation.lower(g, y)
+    }
+}
+
+#[cfg(test)]
+crate::battery! {
+    "type = \"Dense\"\nunits = 5\nactivation = \"relu\"" on [4];
+    "type = \"Dense\"\nunits = 1" on [1];
+}

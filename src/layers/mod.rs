@@ -1,0 +1,115 @@
+//! The words of `[[layers]]`: each lowers to ops on the graph.
+//!
+//! A layer's file holds its formula, its shapes, its keys and `lower`. [`LAYERS`] is the table of
+//! all of them; parser, messages and tests iterate over it.
+
+use std::fmt::Debug;
+
+use crate::config::registry::{Entry, Registry};
+use crate::graph::{Builder, Mismatch, Var};
+
+mod activation;
+mod dense;
+
+/// A word of `[[layers]]` with its keys read.
+pub trait Layer: Debug + Send + Sync {
+    /// Adds the layer's ops to the graph; shapes are checked as they are added.
+    fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch>;
+
+    /// How many inputs it takes.
+    fn arity(&self) -> Arity {
+        Arity::One
+    }
+}
+
+/// How many inputs a layer takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arity {
+    One,
+    /// Two or more: merges.
+    Many,
+}
+
+/// A layer's row in the table.
+pub type LayerEntry = Entry<dyn Layer>;
+
+/// Every layer there is.
+pub static LAYERS: Registry<dyn Layer> =
+    Registry { kind: "layer", entries: &[activation::ENTRY, dense::ENTRY] };
+
+/// The single input of a layer that takes one.
+fn one(x: &[Var]) -> Var {
+    x[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Mode;
+    use crate::testing::battery::LayerCase;
+    use crate::testing::golden;
+
+    #[test]
+    fn outputs_and_gradients_are_keras_s() {
+        let file = golden::load("layers.json");
+        let mut compared = 0;
+        for case in golden::cases(&file) {
+            let name = golden::text(case, "name");
+            let toml = golden::text(case, "toml");
+            let kind = toml
+                .lines()
+                .next()
+                .and_then(|l| l.split('"').nth(1))
+                .expect("a fragment starts with its type");
+            if LAYERS.find(kind).is_none() {
+                continue;
+            }
+            compared += 1;
+            let inputs: Vec<_> = case["inputs"].as_array().unwrap().iter().map(golden::tensor).collect();
+            let batch = inputs[0].shape()[0];
+            let shapes: Vec<&[usize]> = inputs.iter().map(|x| &x.shape()[1..]).collect();
+            let flat = |a: &ndarray::ArrayD<f64>| a.iter().copied().collect::<Vec<f64>>();
+            let mut layer = LayerCase::new(toml, &shapes);
+            layer.mode = if case["training"].as_bool().unwrap() { Mode::Train } else { Mode::Eval };
+            let weights = |weight: &str, size: usize| {
+                let values = flat(&golden::tensor(&case["weights"][weight]));
+                assert_eq!(values.len(), size, "{name}: {weight}");
+                Some(values)
+            };
+            let inputs: Vec<Vec<f64>> = inputs.iter().map(flat).collect();
+            let refs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
+            let cotangent = flat(&golden::tensor(&case["output_grad"]));
+            let run = layer.run_with(&refs, &cotangent, batch, batch, 2, true, weights);
+            let expected = golden::tensor(&case["output"]);
+            assert_eq!(layer.output_shape().full(batch), expected.shape(), "{name}: shape");
+            golden::all_close(&run.output, &flat(&expected), 1e-5, name);
+            for (i, grad) in case["input_grads"].as_array().unwrap().iter().enumerate() {
+                golden::all_close(
+                    &run.input_grads[i],
+                    &flat(&golden::tensor(grad)),
+                    1e-5,
+                    &format!("{name}: input {i}"),
+                );
+            }
+            assert_eq!(
+                case["weight_grads"].as_object().unwrap().len(),
+                run.weight_grads.len(),
+                "{name}: trainable weights"
+            );
+            for (weight, grad) in &run.weight_grads {
+                let expected = flat(&golden::tensor(&case["weight_grads"][weight]));
+                golden::all_close(grad, &expected, 1e-5, &format!("{name}: gradient of {weight}"));
+            }
+            for (weight, after) in case["weights_after"].as_object().into_iter().flatten() {
+                let ours = &run.weights.iter().find(|(n, _)| n == weight).unwrap().1;
+                golden::all_close(
+                    ours,
+                    &flat(&golden::tensor(after)),
+                    1e-5,
+                    &format!("{name}: {weight} after"),
+                );
+            }
+        }
+        assert!(compared > 0);
+    }
+}

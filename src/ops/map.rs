@@ -1,0 +1,48 @@
+//! y = f(x), element by element; all shapes.
+
+use std::sync::Arc;
+
+use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Signature};
+use crate::kernels::par::for_pieces;
+use crate::ops::function::Function;
+use crate::shape::Shape;
+
+/// An element-wise function as an op.
+#[derive(Clone, Debug)]
+pub struct Map {
+    pub f: Arc<dyn Function>,
+}
+
+impl Map {
+    pub fn new(f: impl Function + 'static) -> Map {
+        Map { f: Arc::new(f) }
+    }
+}
+
+impl Op for Map {
+    fn name(&self) -> &'static str {
+        self.f.name()
+    }
+
+    fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
+        let signature = Signature::new(x[0].clone()).differentiable(&[0]);
+        Ok(if self.f.slope_from_output() { signature.keep_y(&[0]) } else { signature.keep_x(&[0]) })
+    }
+
+    fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let x = io.x(0);
+        for_pieces(cx.pool, io.y(0), |range, y| self.f.apply(&x[range], y));
+    }
+
+    fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
+        let Some(dx) = io.dx(0) else { return };
+        let dy = &*io.dy0();
+        let v = if self.f.slope_from_output() { io.y(0) } else { io.x(0) };
+        for_pieces(cx.pool, dx.buf, |range, dx| self.f.gradient(&v[range.clone()], &dy[range], dx));
+    }
+
+    #[cfg(test)]
+    fn twin(&self, x: &[ndarray::ArrayD<f64>], _: &crate::graph::twin::TwinCtx) -> Vec<ndarray::ArrayD<f64>> {
+        vec![x[0].mapv(|v| self.f.twin(v))]
+    }
+}

@@ -1,0 +1,4 @@
+//! What the unit tests share: the battery for layers and the reader of reference values.
+
+pub mod battery;
+pub mod golden;
