@@ -276,6 +276,20 @@ mod tests {
     }
 
     #[test]
+    fn mistakes_of_all_kinds_come_together() {
+        let text = "x,c,y\n1,a,2\n1,2\nb,,3\n4,a,5\n";
+        let failure = load(text, "target = \"y\"").unwrap_err();
+        let places: Vec<String> =
+            failure.diags().iter().map(|d| d.at.as_ref().unwrap().to_string()).collect();
+        let ends: Vec<&str> = places.iter().map(|p| p.rsplit_once("t.csv:").unwrap().1).collect();
+        assert_eq!(ends, ["3:1", "4:1", "4:3"]);
+        let failure = load(text, "target = \"y\", drop = [\"d\"]").unwrap_err();
+        assert_eq!(failure.diags().len(), 2);
+        let failure = load("x,y\n,1\n,2,3\n", "target = \"y\"").unwrap_err();
+        assert!(failure.diags()[1].message.contains("column `x` has no values"), "{:?}", failure.diags());
+    }
+
+    #[test]
     fn many_mistakes_are_found_in_one_go() {
         let rows: String = (0..30).map(|i| if i % 2 == 0 { "1,2\n" } else { "a,\n" }).collect();
         let failure = load(&format!("x,y\n{rows}"), "target = \"y\"").unwrap_err();

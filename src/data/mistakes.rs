@@ -29,15 +29,28 @@ impl Mistakes {
         }
     }
 
-    /// Fails with everything that was noted; "and N more" comes last.
-    pub fn finish(mut self) -> Result<()> {
-        if self.shown.is_empty() {
-            return Ok(());
+    /// Goes on with a result, or fails with its mistakes behind those noted before.
+    pub fn join<T>(mut self, result: Result<T>) -> Result<(T, Mistakes)> {
+        match result {
+            Ok(value) => Ok((value, self)),
+            Err(Failure::Input(diags)) => {
+                diags.into_iter().for_each(|diag| self.push(diag));
+                Err(Failure::Input(self.all()))
+            }
+            Err(other) => Err(other),
         }
+    }
+
+    /// Fails with everything that was noted; "and N more" comes last.
+    pub fn finish(self) -> Result<()> {
+        if self.shown.is_empty() { Ok(()) } else { Err(Failure::Input(self.all())) }
+    }
+
+    fn all(mut self) -> Vec<Diag> {
         if self.more > 0 {
             self.shown.push(Diag::new(format!("and {} more mistakes in the data", self.more)));
         }
-        Err(Failure::Input(self.shown))
+        self.shown
     }
 }
 
@@ -55,5 +68,13 @@ mod tests {
         assert_eq!(failure.diags().len(), 21);
         assert_eq!(failure.diags()[20].message, "and 5 more mistakes in the data");
         assert!(Mistakes::default().finish().is_ok());
+    }
+
+    #[test]
+    fn mistakes_of_two_steps_are_reported_together() {
+        let mut mistakes = Mistakes::default();
+        mistakes.push(Diag::new("one"));
+        let failure = mistakes.join::<()>(Err(Diag::new("two").into())).unwrap_err();
+        assert_eq!(failure.diags().iter().map(|d| d.message.as_str()).collect::<Vec<_>>(), ["one", "two"]);
     }
 }

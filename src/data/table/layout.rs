@@ -132,7 +132,7 @@ pub fn layout(spec: &TableSpec, scan: &Scan) -> Result<Layout> {
     }
     used.extend(roles.weight.iter().map(|(column, _)| used_as(*column, Role::Weight, Kind::Number)));
     used.extend(roles.group.iter().map(|(column, _)| used_as(*column, Role::Group, Kind::Text)));
-    for column in used.iter().filter(|u| scan.counts[u.column].missing == scan.rows) {
+    for column in used.iter().filter(|u| scan.counts[u.column].is_empty()) {
         let diag = Diag::new(format!("column `{}` has no values", column.name));
         let diag = diag.at(&scan.header.at(column.column));
         mistakes.push(diag.hint(format!("leave it out: drop = [\"{}\"]", column.name)));

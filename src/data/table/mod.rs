@@ -3,6 +3,7 @@
 //! The training file is read twice: once to see what each column holds, once for the cells; so that
 //! no text of a numeric column is ever kept. Everything fitted looks at the training part only.
 
+use std::mem::take;
 use std::sync::Arc;
 
 use crate::data::common::{Common, LabelMode, class_counts};
@@ -78,9 +79,9 @@ impl TableSpec {
     pub fn load(&self, cx: &LoadContext) -> Result<Dataset> {
         let mut fingerprint = Fingerprint::default();
         let source = self.train.beside(&cx.config_dir);
-        let scan = scan::scan(&source, &self.format, &mut fingerprint)?;
-        let layout = layout::layout(self, &scan)?;
-        let mut train = self.read(&source, scan, &layout, None)?;
+        let mut scan = scan::scan(&source, &self.format, &mut fingerprint)?;
+        let (layout, ragged) = take(&mut scan.ragged).join(layout::layout(self, &scan))?;
+        let mut train = self.read(&source, scan, &layout, None, ragged)?;
         let target = layout.with_role(Role::Target).next().expect("`target` is required");
         let classes = match layout.classifies() {
             true => Some(classes::names(&train.columns, target, &layout.used[target], &train.scan.header)?),
@@ -91,9 +92,9 @@ impl TableSpec {
         let test = match &self.test {
             Some(test) => {
                 let source = test.beside(&cx.config_dir);
-                let scan = scan::scan(&source, &self.format, &mut fingerprint)?;
-                let layout = layout.in_file(&scan, &self.format)?;
-                Some(self.read(&source, scan, &layout, classes.as_deref())?)
+                let mut scan = scan::scan(&source, &self.format, &mut fingerprint)?;
+                let (layout, ragged) = take(&mut scan.ragged).join(layout.in_file(&scan, &self.format))?;
+                Some(self.read(&source, scan, &layout, classes.as_deref(), ragged)?)
             }
             None => None,
         };
@@ -106,9 +107,10 @@ impl TableSpec {
         scan: Scan,
         layout: &Layout,
         classes: Option<&[String]>,
+        ragged: Mistakes,
     ) -> Result<Loaded> {
         let rules = Rules { format: &self.format, missing: self.missing, classes };
-        let columns = read::read(source, layout, &rules)?;
+        let columns = read::read(source, layout, &rules, ragged)?;
         let name = source.path().display().to_string();
         if columns.rows == 0 {
             let message = format!("every row of `{name}` has a missing cell");

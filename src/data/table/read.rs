@@ -41,10 +41,9 @@ enum Cell<'a> {
     Missing,
 }
 
-/// Reads the used columns; mistakes are noted and their rows left out.
-pub fn read(source: &Source, layout: &Layout, rules: &Rules<'_>) -> Result<Columns> {
+/// Reads the used columns; fails with the mistakes noted before and all those found here.
+pub fn read(source: &Source, layout: &Layout, rules: &Rules<'_>, mut mistakes: Mistakes) -> Result<Columns> {
     let mut records = Records::new(source.open()?, source.path(), rules.format.delimiter);
-    let mut mistakes = Mistakes::default();
     let empty = |used: &Used| match used.kind {
         Kind::Number => Column::Numbers(Numbers::default()),
         Kind::Text => Column::Texts(Texts::default()),
@@ -55,6 +54,9 @@ pub fn read(source: &Source, layout: &Layout, rules: &Rules<'_>) -> Result<Colum
     }
     let mut drops = vec![false; layout.used.len()];
     while let Some(row) = records.next()? {
+        if row.len() != layout.width {
+            continue;
+        }
         let mut sound = true;
         for (used, drop) in layout.used.iter().zip(&mut drops) {
             *drop = false;

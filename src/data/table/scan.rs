@@ -14,17 +14,25 @@ pub struct Counts {
     pub missing: usize,
 }
 
+impl Counts {
+    /// Cells, and all of them missing.
+    pub fn is_empty(self) -> bool {
+        self.missing > 0 && self.numbers + self.texts == 0
+    }
+}
+
 #[derive(Debug)]
 pub struct Scan {
     pub header: Header,
     pub counts: Vec<Counts>,
-    pub rows: usize,
+    /// Rows of another length than the header: reported with what is found later.
+    pub ragged: Mistakes,
 }
 
 /// Reads the whole file once.
 ///
 /// # Errors
-/// No file, no header or no rows, names twice, rows of another length than the header.
+/// No file, no header or no rows, names twice.
 pub fn scan(source: &Source, format: &Format, fingerprint: &mut Fingerprint) -> Result<Scan> {
     let reader = fingerprint.over(source.open()?);
     let mut records = Records::new(reader, source.path(), format.delimiter);
@@ -40,11 +48,11 @@ pub fn scan(source: &Source, format: &Format, fingerprint: &mut Fingerprint) -> 
         records.unread();
     }
     let width = header.names.len();
-    let (mut counts, mut rows) = (vec![Counts::default(); width], 0);
+    let (mut counts, mut rows, mut ragged_rows) = (vec![Counts::default(); width], 0, Mistakes::default());
     while let Some(row) = records.next()? {
         rows += 1;
         if row.len() != width {
-            mistakes.push_with(|| ragged(&row, width, format));
+            ragged_rows.push_with(|| ragged(&row, width, format));
             continue;
         }
         for (cell, count) in row.cells().zip(&mut counts) {
@@ -62,7 +70,7 @@ pub fn scan(source: &Source, format: &Format, fingerprint: &mut Fingerprint) -> 
         mistakes.push(Diag::new(message).at(&header.at_line()));
     }
     mistakes.finish()?;
-    Ok(Scan { header, counts, rows })
+    Ok(Scan { header, counts, ragged: ragged_rows })
 }
 
 fn names_twice(header: &Header, mistakes: &mut Mistakes) {
