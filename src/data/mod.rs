@@ -8,8 +8,44 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::config::registry::Registry;
 use crate::diag::Result;
 use crate::shape::Shape;
+
+mod bundled;
+mod cifar10;
+mod common;
+mod csv;
+mod download;
+mod idx;
+mod images;
+mod labelled;
+mod mistakes;
+mod mnist;
+mod places;
+pub mod preprocessing;
+mod records;
+pub mod rows;
+mod source;
+mod split;
+mod table;
+#[cfg(test)]
+mod testing;
+
+/// All datasets.
+pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
+    kind: "dataset",
+    entries: &[
+        mnist::MNIST,
+        mnist::FASHION_MNIST,
+        cifar10::ENTRY,
+        bundled::DIGITS,
+        bundled::IRIS,
+        bundled::WINE,
+        bundled::BREAST_CANCER,
+        csv::ENTRY,
+    ],
+};
 
 /// The word after `[dataset] type = `: its keys, and how to load it.
 pub trait DatasetSpec: Debug + Send + Sync {
@@ -135,5 +171,3 @@ impl Part {
         }
     }
 }
-
-pub mod preprocessing;

@@ -17,7 +17,8 @@ pub enum InputEncoding {
     /// As CSV: `pixel_<row>_<column>` (and `_<channel>` where there is more than one channel).
     Pixels { shape: Vec<usize>, divisor: f32 },
     /// Table columns in input order.
-    Columns { columns: Vec<Column>, missing_values: Vec<String>, header: bool },
+    /// Without a header, a column's name is its number from 0.
+    Columns { columns: Vec<Column>, missing_values: Vec<String>, header: bool, delimiter: char },
 }
 
 /// One feature column of a CSV.
@@ -50,6 +51,35 @@ pub struct ValueColumn {
     pub name: String,
     pub offset: f64,
     pub scale: f64,
+}
+
+/// `(value - offset) / scale` in f64, then rounded once: the one way in which a number is encoded.
+pub fn scaled(value: f64, offset: f64, scale: f64) -> f32 {
+    ((value - offset) / scale) as f32
+}
+
+impl ValueColumn {
+    /// What the network says, in the target's units.
+    pub fn decode(&self, value: f32) -> f64 {
+        f64::from(value) * self.scale + self.offset
+    }
+}
+
+impl InputEncoding {
+    /// Numbers per sample.
+    pub fn width(&self) -> usize {
+        match self {
+            InputEncoding::Pixels { shape, .. } => shape.iter().product(),
+            InputEncoding::Columns { columns, .. } => columns.iter().map(|c| c.encoding.width()).sum(),
+        }
+    }
+
+    pub fn delimiter(&self) -> char {
+        match self {
+            InputEncoding::Pixels { .. } => ',',
+            InputEncoding::Columns { delimiter, .. } => *delimiter,
+        }
+    }
 }
 
 impl ColumnEncoding {

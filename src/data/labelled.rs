@@ -1,0 +1,116 @@
+//! A CSV with targets, read with preprocessing that was fitted earlier: `eval --data FILE`.
+
+use std::path::Path;
+
+use crate::data::mistakes::Mistakes;
+use crate::data::preprocessing::{Preprocessing, TargetEncoding, scaled};
+use crate::data::records::{Header, Records, Row};
+use crate::data::rows::{bind, number};
+use crate::data::source::open;
+use crate::data::{Part, Rows, Table};
+use crate::diag::{Diag, Result, suggest};
+
+/// Reads the whole file; `weight` names a column of sample weights, used if the file has it.
+///
+/// # Errors
+/// Missing columns; every cell that cannot be encoded; classes that training never saw.
+pub fn load(path: &Path, fitted: &Preprocessing, weight: Option<&str>) -> Result<Part> {
+    let mut records = Records::new(open(path)?, path, fitted.input.delimiter() as u8);
+    let (mut encoder, header) = bind(&mut records, path, &fitted.input)?;
+    let targets = Targets::find(&fitted.target, header.as_ref(), path)?;
+    let weight = header.as_ref().zip(weight).and_then(|(h, name)| h.find(name));
+    let (input_width, target_width) = (fitted.input.width(), fitted.target_width());
+    let mut input = vec![0.0; input_width];
+    let mut target = vec![0.0; target_width];
+    let (mut inputs, mut outputs, mut weights) = (vec![], vec![], vec![]);
+    let mut mistakes = Mistakes::default();
+    while let Some(row) = records.next()? {
+        let encoded = encoder.encode(&row, &mut input).and_then(|()| targets.encode(&row, &mut target));
+        if let Err(diag) = encoded {
+            mistakes.push(diag);
+            continue;
+        }
+        inputs.extend_from_slice(&input);
+        outputs.extend_from_slice(&target);
+        if let Some(index) = weight {
+            match number(&row, index) {
+                Ok(value) => weights.push(value as f32),
+                Err(diag) => mistakes.push(diag),
+            }
+        }
+    }
+    mistakes.finish()?;
+    if outputs.is_empty() {
+        return Err(Diag::new(format!("`{}` has no rows", path.display())).into());
+    }
+    Ok(Part::whole(Table {
+        inputs: Rows::F32 { data: inputs, width: input_width },
+        targets: Rows::F32 { data: outputs, width: target_width },
+        weights: weight.map(|_| weights),
+    }))
+}
+
+/// Where the targets stand in the file.
+struct Targets<'p> {
+    encoding: &'p TargetEncoding,
+    columns: Vec<usize>,
+}
+
+impl<'p> Targets<'p> {
+    fn find(encoding: &'p TargetEncoding, header: Option<&Header>, path: &Path) -> Result<Targets<'p>, Diag> {
+        let names: Vec<&str> = match encoding {
+            TargetEncoding::Classes { column, .. } => vec![column],
+            TargetEncoding::Values { columns } => columns.iter().map(|c| c.name.as_str()).collect(),
+        };
+        let mut columns = vec![];
+        for name in names {
+            let index = match header {
+                Some(header) => header.find(name),
+                // Without a header a column's name is its number.
+                None => name.parse().ok(),
+            };
+            columns.push(index.ok_or_else(|| no_target(name, header, path))?);
+        }
+        Ok(Targets { encoding, columns })
+    }
+
+    fn encode(&self, row: &Row<'_>, out: &mut [f32]) -> Result<(), Diag> {
+        match self.encoding {
+            TargetEncoding::Values { columns } => {
+                for ((out, index), column) in out.iter_mut().zip(&self.columns).zip(columns) {
+                    *out = scaled(number(row, *index)?, column.offset, column.scale);
+                }
+            }
+            TargetEncoding::Classes { names, one_hot, column } => {
+                let cell = row.cell(self.columns[0]);
+                let Some(class) = names.iter().position(|n| n == cell) else {
+                    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+                    let message = format!("`{cell}` in column `{column}` is no class of the model");
+                    let diag = Diag::new(message).at(&row.at(self.columns[0]));
+                    return Err(diag.maybe_hint(suggest(cell, &known)));
+                };
+                if *one_hot {
+                    out.fill(0.0);
+                    out[class] = 1.0;
+                } else {
+                    out[0] = class as f32;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn no_target(name: &str, header: Option<&Header>, path: &Path) -> Diag {
+    match header {
+        Some(header) => {
+            let names: Vec<&str> = header.names.iter().map(String::as_str).collect();
+            let diag = Diag::new(format!("the target column `{name}` is missing")).at(&header.at_line());
+            diag.maybe_hint(suggest(name, &names))
+        }
+        None => {
+            let message = format!("`{}` has no header, so its target cannot be found", path.display());
+            Diag::new(message).hint(format!("add a header whose target column is called `{name}`"))
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Where files of a dataset are looked for: DIR/<type>/ for every DIR.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::data::LoadContext;
+
+/// Folders for dataset `kind`, in the order in which they are tried; the first is where a download goes.
+pub fn places(cx: &LoadContext, kind: &str) -> Vec<PathBuf> {
+    candidates(cx, std::env::var_os("NNTRAIN_DATA"), kind)
+}
+
+fn candidates(cx: &LoadContext, variable: Option<OsString>, kind: &str) -> Vec<PathBuf> {
+    let variable = variable.filter(|v| !v.is_empty()).map(PathBuf::from);
+    let beside = parent(&cx.config_dir).join("data");
+    let folders = cx.data_dir.iter().cloned().chain(variable).chain([beside, cx.config_dir.join("data")]);
+    folders.map(|folder| folder.join(kind)).collect()
+}
+
+/// The folder above, also for `` and `.`, which name none.
+fn parent(folder: &Path) -> PathBuf {
+    match (folder.file_name(), folder.parent()) {
+        (Some(_), Some(parent)) => parent.to_path_buf(),
+        _ => folder.join(".."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_places() {
+        let mut cx = LoadContext {
+            config_dir: "project/configs".into(),
+            data_dir: Some("given".into()),
+            seed: 0,
+            allow_download: false,
+            show_progress: false,
+        };
+        let found = candidates(&cx, Some("from_env".into()), "mnist");
+        let expected = ["given/mnist", "from_env/mnist", "project/data/mnist", "project/configs/data/mnist"];
+        assert_eq!(found, expected.map(PathBuf::from));
+        cx.data_dir = None;
+        for (config_dir, first) in
+            [("", "../data/mnist"), ("configs", "data/mnist"), ("/a/b", "/a/data/mnist")]
+        {
+            cx.config_dir = config_dir.into();
+            assert_eq!(candidates(&cx, Some("".into()), "mnist")[0], PathBuf::from(first));
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Tables: from CSV columns to rows of numbers.
+//!
+//! The training file is read twice: once to see what each column holds, once for the cells; so that
+//! no text of a numeric column is ever kept. Everything fitted looks at the training part only.
+
+use std::mem::take;
+use std::sync::Arc;
+
+use crate::data::common::{Common, LabelMode, class_counts};
+use crate::data::mistakes::Mistakes;
+use crate::data::preprocessing::{
+    Column as FittedColumn, ColumnEncoding, InputEncoding, Preprocessing, TargetEncoding, ValueColumn,
+};
+use crate::data::source::{Fingerprint, Source};
+use crate::data::split::{Labels, divide};
+use crate::data::{Dataset, LoadContext, Part, Rows, Table};
+use crate::diag::{Diag, Result};
+use crate::shape::Shape;
+
+pub mod classes;
+pub mod columns;
+pub mod encode;
+pub mod fit;
+pub mod keys;
+pub mod layout;
+pub mod read;
+pub mod scan;
+
+use encode::Encoded;
+use fit::Unfit;
+use keys::{Missing, Named, Normalize, Task};
+use layout::{Layout, Role};
+use read::{Columns, Rules};
+use scan::Scan;
+
+/// How the text of a table is written.
+#[derive(Clone, Debug)]
+pub struct Format {
+    pub header: bool,
+    pub delimiter: u8,
+    /// Cells that stand for a missing value.
+    pub missing_values: Vec<String>,
+}
+
+impl Format {
+    pub fn is_missing(&self, cell: &str) -> bool {
+        self.missing_values.iter().any(|m| m == cell)
+    }
+}
+
+/// A table to train on: files, roles of the columns, and what to fit.
+#[derive(Clone, Debug)]
+pub struct TableSpec {
+    pub train: Source,
+    pub test: Option<Source>,
+    pub format: Format,
+    pub target: Vec<Named>,
+    /// Every other column, if absent.
+    pub features: Option<Vec<Named>>,
+    pub drop: Vec<Named>,
+    pub categorical: Vec<Named>,
+    pub sample_weight: Option<Named>,
+    pub task: Option<Task>,
+    pub missing: Missing,
+    pub normalize: Normalize,
+    pub normalize_target: Normalize,
+    pub label_mode: LabelMode,
+    pub common: Common,
+}
+
+/// A file's cells and where its columns are named.
+struct Loaded {
+    scan: Scan,
+    columns: Columns,
+    name: String,
+}
+
+impl TableSpec {
+    pub fn load(&self, cx: &LoadContext) -> Result<Dataset> {
+        let mut fingerprint = Fingerprint::default();
+        let source = self.train.beside(&cx.config_dir);
+        let mut scan = scan::scan(&source, &self.format, &mut fingerprint)?;
+        let (layout, ragged) = take(&mut scan.ragged).join(layout::layout(self, &scan))?;
+        let mut train = self.read(&source, scan, &layout, None, ragged)?;
+        let target = layout.with_role(Role::Target).next().expect("`target` is required");
+        let classes = match layout.classifies() {
+            true => Some(classes::names(&train.columns, target, &layout.used[target], &train.scan.header)?),
+            false => None,
+        };
+        // Only now: which classes there are does not depend on the limit.
+        train.columns.truncate(self.common.limited(train.columns.rows));
+        let test = match &self.test {
+            Some(test) => {
+                let source = test.beside(&cx.config_dir);
+                let mut scan = scan::scan(&source, &self.format, &mut fingerprint)?;
+                let (layout, ragged) = take(&mut scan.ragged).join(layout.in_file(&scan, &self.format))?;
+                Some(self.read(&source, scan, &layout, classes.as_deref(), ragged)?)
+            }
+            None => None,
+        };
+        self.assemble(&layout, train, test, classes, cx.seed, fingerprint)
+    }
+
+    fn read(
+        &self,
+        source: &Source,
+        scan: Scan,
+        layout: &Layout,
+        classes: Option<&[String]>,
+        ragged: Mistakes,
+    ) -> Result<Loaded> {
+        let rules = Rules { format: &self.format, missing: self.missing, classes };
+        let columns = read::read(source, layout, &rules, ragged)?;
+        let name = source.path().display().to_string();
+        if columns.rows == 0 {
+            let message = format!("every row of `{name}` has a missing cell");
+            return Err(Diag::new(message).at(&scan.header.at_line()).into());
+        }
+        Ok(Loaded { scan, columns, name })
+    }
+
+    fn assemble(
+        &self,
+        layout: &Layout,
+        train: Loaded,
+        test: Option<Loaded>,
+        classes: Option<Vec<String>>,
+        seed: u64,
+        fingerprint: Fingerprint,
+    ) -> Result<Dataset> {
+        let target = layout.with_role(Role::Target).next().expect("`target` is required");
+        let numbers = |columns: &Columns| {
+            classes.as_ref().map(|names| classes::numbers(columns.columns[target].texts(), names))
+        };
+        let (train_classes, test_classes) =
+            (numbers(&train.columns), test.as_ref().and_then(|t| numbers(&t.columns)));
+        let groups = layout.with_role(Role::Group).next();
+        let groups = groups.map(|g| train.columns.columns[g].texts().codes.as_slice());
+        let labels = Labels { classes: train_classes.as_deref(), groups };
+        let (rows, held_out) = divide(&self.common.validation, train.columns.rows, labels, seed)?;
+
+        let fitted = self.fit(layout, &train, &rows)?;
+        let targets = self.targets(layout, &train, &rows, classes.clone())?;
+        let mut notes = self.reading_notes(layout, &train, test.as_ref(), &fitted);
+        let inputs = encode::inputs(&train.columns, &fitted);
+        notes.extend(inputs.unseen_note("validation"));
+        let train_table = self.table(layout, &train.columns, inputs, train_classes, &targets);
+        let train_table = Arc::new(train_table);
+        let test = test.map(|test| {
+            let inputs = encode::inputs(&test.columns, &fitted);
+            notes.extend(inputs.unseen_note("test"));
+            Part::whole(self.table(layout, &test.columns, inputs, test_classes, &targets))
+        });
+        let part = |rows| Part { table: train_table.clone(), rows };
+        let (train, split_off) = (part(rows), held_out.map(part));
+        let (validation, test) = self.common.held_out(split_off, test);
+        let preprocessing = Preprocessing { input: self.encoding(layout, fitted), target: targets };
+        let parts =
+            [("training", Some(&train)), ("validation", validation.as_ref()), ("test", test.as_ref())];
+        for (name, part) in parts.into_iter().filter_map(|(name, part)| part.map(|p| (name, p))) {
+            notes.push(part_note(name, part, &preprocessing));
+        }
+        let width = train.table.inputs.width();
+        Ok(Dataset {
+            input_shape: Shape::batch([width]),
+            train,
+            validation,
+            test,
+            preprocessing,
+            fingerprint: fingerprint.hex(),
+            notes,
+        })
+    }
+
+    /// Fits every feature; columns that cannot be fitted are all reported.
+    fn fit(&self, layout: &Layout, train: &Loaded, rows: &[u32]) -> Result<Vec<ColumnEncoding>> {
+        let (mut fitted, mut mistakes) = (vec![], Mistakes::default());
+        for index in layout.with_role(Role::Feature) {
+            match fit::feature(&train.columns.columns[index], rows, self.normalize, self.missing) {
+                Ok(encoding) => fitted.push(encoding),
+                Err(unfit) => {
+                    let used = &layout.used[index];
+                    let diag = cannot_fit(unfit, &used.name, "normalize", self.normalize);
+                    let diag = diag.at(&train.scan.header.at(used.column));
+                    mistakes.push(diag.hint(format!("drop = [\"{}\"], or normalize = \"none\"", used.name)));
+                }
+            }
+        }
+        mistakes.finish()?;
+        Ok(fitted)
+    }
+
+    fn targets(
+        &self,
+        layout: &Layout,
+        train: &Loaded,
+        rows: &[u32],
+        classes: Option<Vec<String>>,
+    ) -> Result<TargetEncoding> {
+        if let Some(names) = classes {
+            let target = layout.with_role(Role::Target).next().expect("`target` is required");
+            let column = layout.used[target].name.clone();
+            let one_hot = self.label_mode == LabelMode::Categorical;
+            return Ok(TargetEncoding::Classes { column, names, one_hot });
+        }
+        let (mut columns, mut mistakes): (Vec<ValueColumn>, _) = (vec![], Mistakes::default());
+        for index in layout.with_role(Role::Target) {
+            let (used, numbers) = (&layout.used[index], train.columns.columns[index].numbers());
+            match fit::value(&used.name, numbers, rows, self.normalize_target) {
+                Ok(column) => columns.push(column),
+                Err(unfit) => {
+                    let diag = cannot_fit(unfit, &used.name, "normalize_target", self.normalize_target);
+                    let diag = diag.at(&train.scan.header.at(used.column));
+                    mistakes.push(diag.hint("a target that never changes cannot be learnt"));
+                }
+            }
+        }
+        if self.label_mode == LabelMode::Categorical {
+            let diag = Diag::new("label_mode = \"categorical\" needs a target with classes");
+            let diag = diag.at(&self.target[0].at);
+            mistakes
+                .push(diag.hint("this target holds numbers; task = \"classification\" makes them classes"));
+        }
+        mistakes.finish()?;
+        Ok(TargetEncoding::Values { columns })
+    }
+
+    fn table(
+        &self,
+        layout: &Layout,
+        columns: &Columns,
+        inputs: Encoded,
+        classes: Option<Vec<u32>>,
+        targets: &TargetEncoding,
+    ) -> Table {
+        let targets = match targets {
+            TargetEncoding::Classes { names, .. } => {
+                let classes = classes.expect("a target with classes was read as classes");
+                self.label_mode.targets(classes.into_iter(), names.len())
+            }
+            TargetEncoding::Values { columns: fitted } => {
+                let indices: Vec<usize> = layout.with_role(Role::Target).collect();
+                encode::values(columns, &indices, fitted)
+            }
+        };
+        let weights = layout.with_role(Role::Weight).next().map(|index| {
+            let numbers = columns.columns[index].numbers();
+            (0..columns.rows).map(|row| numbers.get(row) as f32).collect()
+        });
+        Table { inputs: Rows::F32 { data: inputs.data, width: inputs.width }, targets, weights }
+    }
+
+    fn encoding(&self, layout: &Layout, fitted: Vec<ColumnEncoding>) -> InputEncoding {
+        let names = layout.used.iter().map(|u| u.name.clone());
+        InputEncoding::Columns {
+            columns: names.zip(fitted).map(|(name, encoding)| FittedColumn { name, encoding }).collect(),
+            missing_values: self.format.missing_values.clone(),
+            header: self.format.header,
+            delimiter: char::from(self.format.delimiter),
+        }
+    }
+
+    /// What reading did that the user did not see: rows left out, cells filled, numbers that may be classes.
+    fn reading_notes(
+        &self,
+        layout: &Layout,
+        train: &Loaded,
+        test: Option<&Loaded>,
+        fitted: &[ColumnEncoding],
+    ) -> Vec<String> {
+        let mut notes = vec![];
+        for file in std::iter::once(train).chain(test) {
+            if file.columns.dropped > 0 {
+                let (name, dropped) = (&file.name, file.columns.dropped);
+                notes.push(format!("{name}: {dropped} rows with missing cells were left out"));
+            }
+        }
+        for (index, encoding) in layout.with_role(Role::Feature).zip(fitted) {
+            let used = &layout.used[index];
+            let missing = train.scan.counts[used.column].missing;
+            let fill = match encoding {
+                ColumnEncoding::Number { fill, .. } => fill.map(|f| f.to_string()),
+                ColumnEncoding::Category { fill, .. } => fill.clone(),
+            };
+            if let Some(fill) = fill.filter(|_| missing > 0) {
+                notes
+                    .push(format!("column `{}`: {missing} missing cells were filled with {fill}", used.name));
+            }
+        }
+        if self.task.is_none() && !layout.classifies() {
+            for index in layout.with_role(Role::Target) {
+                let numbers = train.columns.columns[index].numbers();
+                notes.extend(classes::may_be_classes(numbers, train.columns.rows, &layout.used[index].name));
+            }
+        }
+        notes
+    }
+}
+
+fn cannot_fit(unfit: Unfit, name: &str, key: &str, normalize: Normalize) -> Diag {
+    use crate::config::read::Read;
+    use crate::config::write::inline;
+    Diag::new(match unfit {
+        Unfit::NoValues => format!("column `{name}` has no values in the training part"),
+        Unfit::Constant(value) => format!(
+            "column `{name}` is {value} in every training row: {key} = {} would divide by zero",
+            inline(&normalize.write())
+        ),
+    })
+}
+
+fn part_note(name: &str, part: &Part, preprocessing: &Preprocessing) -> String {
+    let Some(names) = preprocessing.classes() else {
+        return format!("{name}: {} samples", part.len());
+    };
+    let mut row = vec![0.0; part.table.targets.width()];
+    let classes = part.rows.iter().map(|r| {
+        part.table.targets.copy_row(*r as usize, &mut row);
+        match row.as_slice() {
+            [number] => *number as u32,
+            one_hot => {
+                one_hot.iter().position(|v| *v == 1.0).expect("one entry of a one-hot row is 1") as u32
+            }
+        }
+    });
+    class_counts(name, classes, names)
+}
