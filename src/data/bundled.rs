@@ -83,6 +83,10 @@ impl Bundled {
 }
 
 impl DatasetSpec for Bundled {
+    fn has_validation(&self) -> bool {
+        self.0.common.has_validation()
+    }
+
     fn load(&self, cx: &LoadContext) -> Result<Dataset> {
         self.0.load(cx)
     }
@@ -114,6 +118,10 @@ impl Digits {
 }
 
 impl DatasetSpec for Digits {
+    fn has_validation(&self) -> bool {
+        self.0.common.has_validation()
+    }
+
     fn load(&self, cx: &LoadContext) -> Result<Dataset> {
         let mut fingerprint = Fingerprint::default();
         let reader = fingerprint.over(DIGITS_CSV.open()?);

@@ -65,6 +65,10 @@ impl Cifar10 {
 }
 
 impl DatasetSpec for Cifar10 {
+    fn has_validation(&self) -> bool {
+        self.0.common.has_validation()
+    }
+
     fn load(&self, cx: &LoadContext) -> Result<Dataset> {
         let folder = self.folder(cx)?;
         let mut fingerprint = Fingerprint::default();

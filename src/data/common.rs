@@ -24,6 +24,10 @@ impl Common {
         Common { validation, limit, at: f.place("type") }
     }
 
+    pub fn has_validation(&self) -> bool {
+        !matches!(self.validation, Validation::None)
+    }
+
     pub fn limited(&self, samples: usize) -> usize {
         self.limit.map_or(samples, |limit| limit.min(samples))
     }

@@ -17,6 +17,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::fields::Fields;
+use crate::config::read::FilePath;
 use crate::config::registry::Entry;
 use crate::data::common::{Common, LabelMode};
 use crate::data::labelled;
@@ -39,6 +40,10 @@ pub const ENTRY: Entry<dyn DatasetSpec> = Entry {
 struct Csv(TableSpec);
 
 impl DatasetSpec for Csv {
+    fn has_validation(&self) -> bool {
+        self.0.common.has_validation()
+    }
+
     fn load(&self, cx: &LoadContext) -> Result<Dataset> {
         self.0.load(cx)
     }
@@ -49,10 +54,10 @@ impl DatasetSpec for Csv {
 }
 
 fn read(f: &mut Fields<'_>) -> TableSpec {
-    let train: String = f.key("train").required();
+    let FilePath(train) = f.key("train").required();
     let train = Source::File { path: PathBuf::from(train), at: f.place("train") };
-    let test: Option<String> = f.key("test").optional();
-    let test = test.map(|path| Source::File { path: PathBuf::from(path), at: f.place("test") });
+    let test: Option<FilePath> = f.key("test").optional();
+    let test = test.map(|FilePath(path)| Source::File { path: PathBuf::from(path), at: f.place("test") });
     let target = column_names(f, "target", 1).unwrap_or_default();
     if !f.has("target") {
         let diag = Diag::new("a csv dataset needs `target`: the column to predict");

@@ -172,6 +172,10 @@ impl Mnist {
 }
 
 impl DatasetSpec for Mnist {
+    fn has_validation(&self) -> bool {
+        self.images.common.has_validation()
+    }
+
     fn load(&self, cx: &LoadContext) -> Result<Dataset> {
         let servers = self.remote.servers(std::env::var("NNTRAIN_MIRROR").ok());
         let (folder, files) = self.files(cx, &places(cx, self.remote.kind), &servers)?;

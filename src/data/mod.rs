@@ -52,6 +52,9 @@ pub trait DatasetSpec: Debug + Send + Sync {
     /// Reads everything; all mistakes found in the data are returned together.
     fn load(&self, cx: &LoadContext) -> Result<Dataset>;
 
+    /// Whether the keys ask for a validation part: known before anything is read.
+    fn has_validation(&self) -> bool;
+
     /// Reads other data of the same kind for `eval --data`, with preprocessing fitted earlier.
     fn load_other(&self, path: &std::path::Path, fitted: &preprocessing::Preprocessing) -> Result<Part>;
 }
