@@ -61,7 +61,6 @@ pub struct Plan {
     pub buffers: Vec<Draft>,
     pub inputs: Vec<usize>,
     pub outputs: Vec<usize>,
-    pub losses: Vec<usize>,
 }
 
 /// Orders forward and backward steps and names the buffers between them.
@@ -93,9 +92,8 @@ pub fn schedule(graph: &Graph, params: &Params, want: &Want) -> Plan {
         }
     }
     let outputs = want.outputs.iter().map(|v| planner.value_buffer(*v)).collect();
-    let losses = want.losses.iter().map(|(v, _)| planner.value_buffer(*v)).collect();
     let Planner { steps, buffers, .. } = planner;
-    Plan { steps, backward_start, buffers, inputs, outputs, losses }
+    Plan { steps, backward_start, buffers, inputs, outputs }
 }
 
 struct Planner<'a> {

@@ -64,7 +64,6 @@ pub fn place(graph: Graph, layout: &Layout, want: &Want, plan: Plan) -> Program 
         backward_start: plan.backward_start,
         inputs: plan.inputs.iter().map(|b| buffer_slot(*b)).collect(),
         outputs: plan.outputs.iter().map(|b| buffer_slot(*b)).collect(),
-        losses: plan.losses.iter().map(|b| buffer_slot(*b)).collect(),
         arena_len,
         batch: want.batch,
         threads: want.threads,
@@ -104,7 +103,7 @@ fn lifetimes(plan: &Plan) -> Vec<(usize, usize)> {
         }
     }
     plan.inputs.iter().for_each(|b| touch(*b, 0));
-    plan.outputs.iter().chain(&plan.losses).for_each(|b| touch(*b, end));
+    plan.outputs.iter().for_each(|b| touch(*b, end));
     lives.into_iter().map(|l| l.unwrap_or((0, 0))).collect()
 }
 

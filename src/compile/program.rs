@@ -13,7 +13,6 @@ pub struct Program {
     /// Slots of the wanted values, in the order they were wanted.
     pub inputs: Vec<Slot>,
     pub outputs: Vec<Slot>,
-    pub losses: Vec<Slot>,
     /// Length of the arena in numbers, for the full batch.
     pub arena_len: usize,
     pub batch: usize,

@@ -5,6 +5,7 @@ use crate::config::write::Plain;
 use crate::diag::suggest;
 
 /// Why a value cannot be read: what was expected, and a hint.
+#[derive(Debug)]
 pub struct Wrong {
     pub message: String,
     pub hint: Option<String>,

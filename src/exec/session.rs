@@ -85,12 +85,6 @@ impl Session {
         &self.memory.arena[slot.offset..slot.offset + slot.len(n)]
     }
 
-    /// Wanted loss `i` of the last run: one number per sample.
-    pub fn loss(&self, program: usize, i: usize, n: usize) -> &[f32] {
-        let slot = self.programs[program].losses[i];
-        &self.memory.arena[slot.offset..slot.offset + slot.len(n)]
-    }
-
     /// Runs all steps of a program on `n` samples.
     pub fn run(&mut self, program: usize, n: usize, step: u32) {
         let plan = &self.programs[program];

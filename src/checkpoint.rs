@@ -1,0 +1,192 @@
+//! A checkpoint: one safetensors file that holds weights and all that is needed to go on or to
+//! predict. One metadata key, `nntrain`, holds JSON.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, View};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::bits::Bits64;
+use crate::data::preprocessing::Preprocessing;
+use crate::diag::{Diag, Result};
+use crate::files;
+
+/// Version of the metadata; a reader refuses others.
+pub const FORMAT: u32 = 1;
+
+/// The metadata's key in the safetensors header.
+const KEY: &str = "nntrain";
+
+/// The JSON metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    pub format: u32,
+    /// Version of the program that wrote it.
+    pub written_by: String,
+    /// The config, every default filled in, its paths relative to `config_dir`.
+    pub config: String,
+    pub config_dir: String,
+    /// Dimensions of one input, without the batch.
+    pub input_shape: Vec<usize>,
+    pub preprocessing: Preprocessing,
+    /// SHA-256 of the data that was trained on.
+    pub dataset_fingerprint: String,
+    /// Epochs done.
+    pub epoch: usize,
+    /// Training steps done.
+    pub step: u64,
+    /// What resuming needs; absent in files that only predict.
+    pub resume: Option<Resume>,
+    /// The history's last row as `column: value`, for people.
+    pub metrics: Vec<(String, f64)>,
+    /// SHA-256 (hex) over the tensors' bytes and this JSON with an empty hash.
+    pub sha256: String,
+}
+
+/// The state of a run between two steps.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Resume {
+    pub optimizer_iterations: u64,
+    pub optimizer_scalars: Vec<Bits64>,
+    pub callbacks: crate::callbacks::State,
+    /// Sums of a begun epoch; `None` between epochs.
+    pub begun: Option<Begun>,
+    /// The run came to its end, by its epochs or by a callback.
+    pub finished: bool,
+}
+
+/// How far a begun epoch is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Steps done in this epoch.
+    pub steps: usize,
+    pub loss_sum: Bits64,
+    pub samples: usize,
+    /// State of each metric's accumulator.
+    pub metrics: Vec<Vec<Bits64>>,
+}
+
+/// A tensor to be written.
+pub struct Tensor<'a> {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub data: &'a [f32],
+}
+
+impl View for &Tensor<'_> {
+    fn dtype(&self) -> Dtype {
+        Dtype::F32
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.data.iter().flat_map(|v| v.to_le_bytes()).collect())
+    }
+    fn data_len(&self) -> usize {
+        self.data.len() * size_of::<f32>()
+    }
+}
+
+/// Writes a checkpoint whole or not at all.
+pub fn write(path: &Path, meta: &Meta, tensors: &[Tensor<'_>]) -> Result<()> {
+    let mut sorted: Vec<&Tensor<'_>> = tensors.iter().collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let bytes = sorted.iter().map(|t| (t.name.as_str(), t.data().into_owned()));
+    let meta = Meta { sha256: hash(bytes, meta), ..meta.clone() };
+    let json = serde_json::to_string(&meta).expect("metadata is plain data");
+    let header = HashMap::from([(KEY.to_string(), json)]);
+    let file = safetensors::serialize(sorted.iter().map(|t| (&t.name, *t)), Some(header))
+        .map_err(|e| Diag::new(format!("cannot make {}: {e}", path.display())))?;
+    files::write_atomic(path, |w| w.write_all(&file))
+}
+
+/// SHA-256 over names and bytes of the tensors in order of their names, then the JSON without hash.
+fn hash<'a>(tensors: impl Iterator<Item = (&'a str, Vec<u8>)>, meta: &Meta) -> String {
+    let mut hasher = Sha256::new();
+    for (name, bytes) in tensors {
+        hasher.update(name.as_bytes());
+        hasher.update((bytes.len() as u64).to_le_bytes());
+        hasher.update(&bytes);
+    }
+    let bare = Meta { sha256: String::new(), ..meta.clone() };
+    hasher.update(serde_json::to_string(&bare).expect("metadata is plain data"));
+    hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A checkpoint read and checked.
+#[derive(Debug)]
+pub struct Checkpoint {
+    pub meta: Meta,
+    tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+impl Checkpoint {
+    /// A tensor by its name, if it is there with this many numbers.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<&[f32], String> {
+        match self.tensors.get(name) {
+            None => Err(format!("the tensor `{name}` is missing")),
+            Some((found, _)) if found != shape => {
+                Err(format!("`{name}` has shape {found:?}, the config makes it {shape:?}"))
+            }
+            Some((_, data)) => Ok(data),
+        }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+}
+
+/// Reads a checkpoint; whatever is wrong with the file is said in words.
+pub fn read(path: &Path) -> Result<Checkpoint> {
+    let wrong = |what: String, hint: &str| Diag::new(format!("{}: {what}", path.display())).hint(hint);
+    let whole = "the file is damaged or not complete: take another copy, or the run's other checkpoint";
+    let bytes = std::fs::read(path).map_err(|e| Diag::new(format!("cannot read {}: {e}", path.display())))?;
+    let (header_len, header) = safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| {
+        wrong(
+            format!("not a complete safetensors file ({e})"),
+            "a checkpoint is a .safetensors file of a run folder; if it was one, it is damaged",
+        )
+    })?;
+    let json = header.metadata().as_ref().and_then(|m| m.get(KEY));
+    let json = json.ok_or_else(|| {
+        wrong("a safetensors file, but not a checkpoint of nntrain".into(), "it has no `nntrain` metadata")
+    })?;
+    check_format(json).map_err(|what| wrong(what, "use the version of nntrain that wrote it"))?;
+    let meta: Meta =
+        serde_json::from_str(json).map_err(|e| wrong(format!("unreadable metadata ({e})"), whole))?;
+    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|e| {
+        wrong(format!("not a complete safetensors file ({e}), header of {header_len} bytes"), whole)
+    })?;
+    let mut views = file.tensors();
+    views.sort_by(|a, b| a.0.cmp(&b.0));
+    let hashed = hash(views.iter().map(|(name, view)| (name.as_str(), view.data().to_vec())), &meta);
+    if hashed != meta.sha256 {
+        return Err(wrong("the checksum does not fit the contents".into(), whole).into());
+    }
+    let mut tensors = HashMap::new();
+    for (name, view) in views {
+        if view.dtype() != Dtype::F32 {
+            return Err(wrong(format!("tensor `{name}` is {:?}, not F32", view.dtype()), whole).into());
+        }
+        let numbers =
+            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        tensors.insert(name, (view.shape().to_vec(), numbers));
+    }
+    Ok(Checkpoint { meta, tensors })
+}
+
+/// The format comes first: metadata of another version need not look like ours.
+fn check_format(json: &str) -> Result<(), String> {
+    let value: serde_json::Value =
+        serde_json::from_str(json).map_err(|e| format!("unreadable metadata ({e})"))?;
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(found) if found == u64::from(FORMAT) => Ok(()),
+        Some(found) => Err(format!("format version {found}; this program reads version {FORMAT}")),
+        None => Err("the metadata names no format version".into()),
+    }
+}

@@ -1,0 +1,171 @@
+//! What may stand on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::train::Options;
+
+/// Trains neural networks from a TOML file.
+#[derive(Debug, Parser)]
+#[command(name = "nntrain", version, about, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a network
+    #[command(after_help = "Examples:
+  nntrain fit configs/cnn_digits.toml
+  nntrain fit configs/cnn_mnist.toml --epochs 2 --set training.optimizer.learning_rate=3e-4
+  nntrain fit --resume runs/cnn_mnist --epochs 10")]
+    Fit(FitArgs),
+    /// Loss, metrics and a report on data with known targets
+    #[command(after_help = "Examples:
+  nntrain eval runs/cnn_digits
+  nntrain eval runs/house_prices --data new_houses.csv --json")]
+    Eval(EvalArgs),
+    /// Predict every row of a CSV file
+    #[command(after_help = "Examples:
+  nntrain predict runs/house_prices new.csv -o prices.csv
+  cat new.csv | nntrain predict runs/iris - --probabilities")]
+    Predict(PredictArgs),
+    /// Layers, output shapes, parameters, memory and FLOPs
+    #[command(after_help = "Examples:
+  nntrain summary configs/cnn_mnist.toml
+  nntrain summary runs/cnn_mnist/best.safetensors")]
+    Summary(SummaryArgs),
+    /// Find every mistake in configs, without training
+    #[command(after_help = "Examples:
+  nntrain check configs/*.toml")]
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Where datasets are looked for first, each in DIR/<type>/
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Threads to compute on [default: all that this process may use]
+    #[arg(long, value_name = "N", value_parser = threads)]
+    pub threads: Option<usize>,
+}
+
+impl Common {
+    pub fn options(&self, show_progress: bool) -> Options {
+        Options { data_dir: self.data_dir.clone(), threads: self.threads, show_progress }
+    }
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=1024) => Ok(n),
+        Ok(n) => Err(format!("must be from 1 to 1024, got {n}")),
+        Err(_) => Err("must be a whole number".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct FitArgs {
+    /// The config of a new run
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    pub config: Option<PathBuf>,
+    /// Go on with a run from its last checkpoint, with its own config
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["set", "run_dir", "overwrite", "seed"])]
+    pub resume: Option<PathBuf>,
+    /// Change a key of the config; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Number of epochs; with --resume it may extend a finished run
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Seed of everything random
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// The run's folder [default: runs/<name>, or <name>-2, -3, ... where that exists]
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+    /// Replace the run that the folder holds
+    #[arg(long)]
+    pub overwrite: bool,
+    /// 0: silent, 1: a progress bar, 2: a line per epoch [default: 1 at a terminal, else 2]
+    #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub verbose: Option<u8>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl FitArgs {
+    /// `--set`, `--epochs` and `--seed` as changes of the config.
+    pub fn sets(&self) -> Vec<String> {
+        let epochs = self.epochs.iter().map(|n| format!("training.epochs={n}"));
+        let seed = self.seed.iter().map(|n| format!("seed={n}"));
+        self.set.iter().cloned().chain(epochs).chain(seed).collect()
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Split {
+    Test,
+    Validation,
+    Train,
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// A run's folder (its best checkpoint) or a checkpoint file
+    #[arg(value_name = "RUN|CHECKPOINT")]
+    pub run: PathBuf,
+    /// Judge this file or folder instead of the run's own data
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "split")]
+    pub data: Option<PathBuf>,
+    /// Which part of the run's data [default: test where there is one, else validation]
+    #[arg(long)]
+    pub split: Option<Split>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// A run's folder (its best checkpoint) or a checkpoint file
+    #[arg(value_name = "RUN|CHECKPOINT")]
+    pub run: PathBuf,
+    /// CSV with the feature columns; `-` is standard input
+    pub input: PathBuf,
+    /// Write here instead of to standard output
+    #[arg(short, long, value_name = "OUT.csv")]
+    pub output: Option<PathBuf>,
+    /// Also one column p_<class> for each class
+    #[arg(long)]
+    pub probabilities: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct SummaryArgs {
+    #[arg(value_name = "CONFIG|CHECKPOINT")]
+    pub path: PathBuf,
+    /// Change a key of the config; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[arg(required = true, value_name = "CONFIG")]
+    pub configs: Vec<PathBuf>,
+    /// Change a key of the configs; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    #[command(flatten)]
+    pub common: Common,
+}

@@ -1,0 +1,76 @@
+//! `nntrain summary`: layers, shapes, parameters, memory, work.
+
+use std::fmt::Write;
+
+use crate::cli::args::SummaryArgs;
+use crate::diag::Result;
+use crate::model::Experiment;
+use crate::model::lower::{EVAL, Model, PREDICT, TRAIN};
+use crate::report::table::{Align, bytes, count, flops, table};
+use crate::shape::Shape;
+use crate::train::setup::{self, Prepared};
+
+/// The summary of a config, or of a checkpoint's.
+pub fn summary(args: &SummaryArgs) -> Result<String> {
+    let options = args.common.options(true);
+    let is_config = args.path.extension().is_some_and(|e| e == "toml");
+    let (experiment, model, batch) = if is_config {
+        let (prepared, model) = Prepared::new(Experiment::open(&args.path, &args.set)?, &options)?;
+        let batch = prepared.batch_size();
+        (prepared.experiment, model, batch)
+    } else {
+        let file = setup::checkpoint_file(&args.path)?;
+        let meta = crate::checkpoint::read(&file)?.meta;
+        let experiment = setup::experiment_of(&meta, &file.display().to_string(), &args.set)?;
+        let model = Model::lower(&experiment, &Shape::batch(meta.input_shape.clone()), &meta.preprocessing)?;
+        let batch = experiment.training.batch_size;
+        (experiment, model, batch)
+    };
+    let mut text = layers(&experiment.name, &model);
+    let (trained, frozen) = model.params.counts();
+    let slots = experiment.training.optimizer.numbers_per_weight();
+    let work: f64 = model.rows.iter().map(|r| r.flops).sum();
+    let session = model.session(batch, options.pool());
+    let number = size_of::<f32>();
+    writeln!(text, "Trained weights   {:>14}   {}", count(trained), bytes(trained * number)).unwrap();
+    writeln!(text, "Other weights     {:>14}   {}", count(frozen), bytes(frozen * number)).unwrap();
+    writeln!(text, "Optimizer state   {:>14}   {}", count(trained * slots), bytes(trained * slots * number))
+        .unwrap();
+    let total = session.bytes() + trained * slots * number;
+    writeln!(text, "Memory of training, batch {batch}: {} planned, besides the data", bytes(total)).unwrap();
+    let arena = |p: usize| bytes(session.program(p).arena_len * number);
+    writeln!(
+        text,
+        "  of it working memory: training {}, evaluation {}, prediction {}",
+        arena(TRAIN),
+        arena(EVAL),
+        arena(PREDICT)
+    )
+    .unwrap();
+    writeln!(text, "Work per sample: {} forward", flops(work)).unwrap();
+    Ok(text)
+}
+
+fn layers(name: &str, model: &Model) -> String {
+    let rows: Vec<Vec<String>> = model
+        .rows
+        .iter()
+        .map(|row| {
+            vec![
+                format!("{} ({})", row.name, row.kind),
+                row.output.to_string(),
+                count(row.parameters),
+                flops(row.flops),
+                row.from.join(", "),
+            ]
+        })
+        .collect();
+    let columns = [
+        ("Layer (type)", Align::Left),
+        ("Output shape", Align::Left),
+        ("Param #", Align::Right),
+        ("Forward", Align::Right),
+        ("Connected to", Align::Left),
+    ];
+    format!("Model \"{name}\"\n{}\n", table(&columns, &rows))
+}

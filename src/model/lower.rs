@@ -1,0 +1,239 @@
+//! From layers to compiled programs: training, evaluation, prediction.
+
+use std::sync::Arc;
+
+use crate::compile::{self, Want};
+use crate::data::preprocessing::{Preprocessing, TargetEncoding};
+use crate::diag::{Diag, Failure, Result};
+use crate::exec::Session;
+use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Var};
+use crate::kernels::par::Pool;
+use crate::losses::{LossInputs, Target};
+use crate::model::experiment::Experiment;
+use crate::model::layers::{Feed, LayerNode};
+use crate::shape::Shape;
+use crate::target::{OutputKind, TargetKind};
+
+/// Programs of a model's session, by position.
+pub const TRAIN: usize = 0;
+pub const EVAL: usize = 1;
+pub const PREDICT: usize = 2;
+
+/// What the programs give, by position: predictions (all of them), and in training and evaluation
+/// one loss per sample, and the targets that it was taken against.
+pub const OUTPUT: usize = 0;
+pub const LOSS: usize = 1;
+pub const TARGET: usize = 2;
+
+/// A network lowered to graphs; shapes fit.
+#[derive(Debug)]
+pub struct Model {
+    pub params: Params,
+    pub output: OutputKind,
+    /// One row per layer, for the summary.
+    pub rows: Vec<LayerRow>,
+    train: Lowered,
+    eval: Lowered,
+}
+
+/// What the summary says of a layer.
+#[derive(Clone, Debug)]
+pub struct LayerRow {
+    pub name: String,
+    pub kind: &'static str,
+    pub output: Shape,
+    pub parameters: usize,
+    /// Of these, trained.
+    pub trained: usize,
+    /// Forward multiplications and additions per sample.
+    pub flops: f64,
+    /// Names of the layers it reads.
+    pub from: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Lowered {
+    graph: Graph,
+    input: Var,
+    target: Var,
+    weight: Var,
+    output: Var,
+    loss: Var,
+}
+
+/// What targets are for losses and metrics.
+pub fn target_kind(target: &TargetEncoding) -> TargetKind {
+    match target {
+        TargetEncoding::Classes { names, one_hot: true, .. } => TargetKind::OneHot { classes: names.len() },
+        TargetEncoding::Classes { names, .. } => TargetKind::ClassIndex { classes: names.len() },
+        TargetEncoding::Values { .. } => TargetKind::Values,
+    }
+}
+
+impl Model {
+    /// Lowers an experiment for data of this shape. All mismatches that can be found are returned.
+    pub fn lower(experiment: &Experiment, input: &Shape, preprocessing: &Preprocessing) -> Result<Model> {
+        let mut params = Params::default();
+        let mut diags = vec![];
+        let targets = target_kind(&preprocessing.target);
+        let width = preprocessing.target_width();
+        let train = lower_graph(experiment, input, targets, width, Mode::Train, &mut params, &mut diags);
+        if !diags.is_empty() {
+            return Err(Failure::Input(diags));
+        }
+        let eval = lower_graph(experiment, input, targets, width, Mode::Eval, &mut params, &mut diags);
+        let (Some((train, _)), Some((eval, layers))) = (train, eval) else {
+            return Err(Failure::Input(diags));
+        };
+        let rows = rows(&experiment.layers, &eval.graph, &layers, &params);
+        let output = OutputKind { shape: eval.graph.shape(eval.output).clone(), targets };
+        let model = Model { params, output, rows, train, eval };
+        model.check_metrics(experiment)?;
+        Ok(model)
+    }
+
+    fn check_metrics(&self, experiment: &Experiment) -> Result<()> {
+        let training = &experiment.training;
+        let bound = training.metrics.iter().zip(&training.metrics_at);
+        let wrong = bound.filter_map(|(metric, at)| {
+            let wrong = metric.bind(&self.output).err()?;
+            Some(
+                Diag::new(format!("metric `{}` {}", metric.name(), wrong.message))
+                    .at(at)
+                    .maybe_hint(wrong.hint),
+            )
+        });
+        let diags: Vec<Diag> = wrong.collect();
+        if diags.is_empty() { Ok(()) } else { Err(Failure::Input(diags)) }
+    }
+
+    /// Compiles the three programs for batches of at most `batch` samples.
+    pub fn session(self, batch: usize, pool: Arc<Pool>) -> Session {
+        let threads = pool.threads();
+        let want = |l: &Lowered, inputs: Vec<Var>, losses: Vec<(Var, f32)>, outputs: Vec<Var>| Want {
+            inputs,
+            outputs: std::iter::once(l.output).chain(outputs).collect(),
+            losses,
+            batch,
+            threads,
+        };
+        let all = |l: &Lowered| vec![l.input, l.target, l.weight];
+        let train_want = want(
+            &self.train,
+            all(&self.train),
+            vec![(self.train.loss, 1.0)],
+            vec![self.train.loss, self.train.target],
+        );
+        let eval_want = want(&self.eval, all(&self.eval), vec![], vec![self.eval.loss, self.eval.target]);
+        let predict_want = want(&self.eval, vec![self.eval.input], vec![], vec![]);
+        let Model { params, train, eval, .. } = self;
+        let predict_graph = eval.graph.clone();
+        let programs = vec![
+            compile::compile(train.graph, &params, &train_want),
+            compile::compile(eval.graph, &params, &eval_want),
+            compile::compile(predict_graph, &params, &predict_want),
+        ];
+        Session::new(&params, programs, pool)
+    }
+}
+
+/// Lowers all layers and the loss; `None` after a mismatch, which is noted. Also gives each layer's
+/// output.
+fn lower_graph(
+    experiment: &Experiment,
+    input_shape: &Shape,
+    targets: TargetKind,
+    target_width: usize,
+    mode: Mode,
+    params: &mut Params,
+    diags: &mut Vec<Diag>,
+) -> Option<(Lowered, Vec<Var>)> {
+    let mut g = Builder::new(params, mode, experiment.seed);
+    let input = g.input(input_shape.clone());
+    let mut outputs: Vec<Option<Var>> = vec![];
+    for node in &experiment.layers {
+        let var = |feed: &Feed| match feed {
+            Feed::Input => Some(input),
+            Feed::Layer(i) => outputs[*i],
+        };
+        // After a mismatch what depends on it has no shape; other branches are still checked.
+        let x: Option<Vec<Var>> = node.from.iter().map(var).collect();
+        outputs.push(x.and_then(|x| {
+            g.enter(&node.name, node.trainable);
+            node.layer.lower(&mut g, &x).map_err(|m| diags.push(mismatch(experiment, node, &g, &x, m))).ok()
+        }));
+    }
+    let outputs: Vec<Var> = outputs.into_iter().collect::<Option<_>>()?;
+    let output = *outputs.last()?;
+    let output_shape = g.shape(output).clone();
+    let training = &experiment.training;
+    let last = experiment.layers.last()?;
+    let complain = |m: Mismatch| {
+        Diag::new(format!("the loss does not fit: {}", m.message))
+            .at(&training.loss_at)
+            .also(&last.at, format!("`{}` gives {output_shape}", last.name))
+            .maybe_hint(m.hint)
+    };
+    let target_shape = match targets {
+        TargetKind::ClassIndex { .. } => Shape::batch([]),
+        _ if output_shape.size() == target_width => output_shape.clone(),
+        _ => Shape::batch([target_width]),
+    };
+    if let Err(m) = training.loss.fits(&output_shape, &Target { kind: targets, shape: target_shape.clone() })
+    {
+        diags.push(complain(m));
+        return None;
+    }
+    g.enter("loss", false);
+    let (target, weight) = (g.input(target_shape), g.input(Shape::batch([])));
+    let loss = training.loss.lower(&mut g, LossInputs { output, target, weight });
+    let loss = loss.map_err(|m| diags.push(complain(m))).ok()?;
+    Some((Lowered { graph: g.graph, input, target, weight, output, loss }, outputs))
+}
+
+fn mismatch(experiment: &Experiment, node: &LayerNode, g: &Builder<'_>, x: &[Var], m: Mismatch) -> Diag {
+    let mut diag = Diag::new(format!("layer `{}` ({}): {}", node.name, node.kind, m.message))
+        .at(&node.at)
+        .maybe_hint(m.hint);
+    for (feed, var) in node.from.iter().zip(x) {
+        let shape = g.shape(*var);
+        match feed {
+            Feed::Input => diag = diag.also(&experiment.dataset_at, format!("the dataset gives {shape}")),
+            Feed::Layer(i) => {
+                let from = &experiment.layers[*i];
+                diag = diag.also(&from.at, format!("`{}` gives {shape}", from.name));
+            }
+        }
+    }
+    diag
+}
+
+fn rows(layers: &[LayerNode], graph: &Graph, outputs: &[Var], params: &Params) -> Vec<LayerRow> {
+    let describe = |(node, output): (&LayerNode, &Var)| {
+        let own = |path: &str| path.strip_prefix(&*node.name).is_some_and(|rest| rest.starts_with('/'));
+        let sizes = || params.decls.iter().filter(|d| own(&d.path));
+        let ops = graph.nodes.iter().filter(|n| n.layer == node.name);
+        let flops = ops.map(|n| {
+            let shapes = |vars: &[Var]| vars.iter().map(|v| graph.shape(*v).clone()).collect::<Vec<_>>();
+            let (x, y) = (shapes(&n.inputs), shapes(&n.outputs));
+            n.op.flops(&x.iter().collect::<Vec<_>>(), &y.iter().collect::<Vec<_>>())
+        });
+        LayerRow {
+            name: node.name.clone(),
+            kind: node.kind,
+            output: graph.shape(*output).clone(),
+            parameters: sizes().map(|d| d.size()).sum(),
+            trained: sizes().filter(|d| d.trainable).map(|d| d.size()).sum(),
+            flops: flops.sum(),
+            from: node
+                .from
+                .iter()
+                .map(|f| match f {
+                    Feed::Input => super::layers::INPUT.to_string(),
+                    Feed::Layer(i) => layers[*i].name.clone(),
+                })
+                .collect(),
+        }
+    };
+    layers.iter().zip(outputs).map(describe).collect()
+}

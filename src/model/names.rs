@@ -1,0 +1,48 @@
+//! Keras's default layer names: `conv2d`, `conv2d_1`, `max_pooling2d`, `re_lu`, ...
+
+/// Keras's `to_snake_case`: an underscore before a capital that starts a word of lower-case
+/// letters, and between a lower-case letter and a capital.
+pub fn snake_case(class: &str) -> String {
+    let chars: Vec<char> = class.chars().collect();
+    let mut out = String::new();
+    for (i, c) in chars.iter().enumerate() {
+        let starts_word = c.is_uppercase() && chars.get(i + 1).is_some_and(|n| n.is_lowercase());
+        let after_lower = i > 0 && chars[i - 1].is_lowercase() && c.is_uppercase();
+        if i > 0 && (starts_word || after_lower) {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
+}
+
+/// The first of `base`, `base_1`, `base_2`, ... that is free.
+pub fn unique(base: &str, taken: impl Fn(&str) -> bool) -> String {
+    let numbered = (1..).map(|i| format!("{base}_{i}"));
+    let mut candidates = std::iter::once(base.to_string()).chain(numbered);
+    candidates.find(|name| !taken(name)).expect("some number is free")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_keras_s() {
+        for (class, name) in [
+            ("Dense", "dense"),
+            ("Conv2D", "conv2d"),
+            ("MaxPooling2D", "max_pooling2d"),
+            ("GlobalAveragePooling2D", "global_average_pooling2d"),
+            ("BatchNormalization", "batch_normalization"),
+            ("ReLU", "re_lu"),
+            ("PReLU", "p_re_lu"),
+            ("LeakyReLU", "leaky_re_lu"),
+            ("ELU", "elu"),
+            ("ZeroPadding2D", "zero_padding2d"),
+        ] {
+            assert_eq!(snake_case(class), name);
+        }
+        assert_eq!(unique("dense", |n| ["dense", "dense_1"].contains(&n)), "dense_2");
+    }
+}

@@ -1,0 +1,113 @@
+//! `nntrain eval`: loss, metrics and the report on a part of the data.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::data::Part;
+use crate::diag::{Diag, Result};
+use crate::metrics::report::Report;
+use crate::model::lower::{EVAL, OUTPUT, TARGET};
+use crate::train::progress::figures;
+use crate::train::setup::{Loaded, Options, fill};
+use crate::train::trainer::Judge;
+
+/// Which samples are judged.
+#[derive(Clone, Debug)]
+pub enum Chosen {
+    /// The test part where there is one, else the validation part.
+    Default,
+    Test,
+    Validation,
+    Train,
+    /// Another file or folder of the same kind.
+    Data(PathBuf),
+}
+
+/// The outcome of an evaluation.
+#[derive(Debug)]
+pub struct Evaluation {
+    /// `loss`, then each metric.
+    pub names: Vec<String>,
+    pub values: Vec<f64>,
+    pub samples: usize,
+    /// What was judged, in words.
+    pub part: String,
+    report: Report,
+}
+
+impl Evaluation {
+    /// For people.
+    pub fn text(&self) -> String {
+        let figures = figures(&self.names, &self.values);
+        format!("{} samples ({}): {figures}\n\n{}", self.samples, self.part, self.report.text())
+    }
+
+    /// For machines: one object with `loss`, each metric by its name, and the report's keys.
+    pub fn json(&self) -> Value {
+        let mut object = Map::new();
+        object.insert("part".into(), json!(self.part));
+        object.insert("samples".into(), json!(self.samples));
+        for (name, value) in self.names.iter().zip(&self.values) {
+            object.insert(name.clone(), json!(value));
+        }
+        object.extend(self.report.json());
+        Value::Object(object)
+    }
+}
+
+/// Evaluates a run's best checkpoint, or a given one.
+pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evaluation> {
+    let mut loaded = Loaded::open(path, None, options)?;
+    let (part, name) = choose(&loaded, chosen, options)?;
+    if part.is_empty() {
+        return Err(Diag::new(format!("there are no samples in {name}")).into());
+    }
+    let batch = loaded.session.program(EVAL).batch;
+    let mut judge = Judge::new(&loaded.experiment, &loaded.output, &loaded.meta.preprocessing, batch);
+    let mut report = Report::new(&loaded.meta.preprocessing.target, &loaded.output);
+    let scores = loaded.scores();
+    let mut probabilities = vec![];
+    let order: Vec<u32> = (0..part.len() as u32).collect();
+    let penalty = loaded.session.penalty();
+    for rows in order.chunks(batch) {
+        fill(&mut loaded.session, EVAL, &part, rows, None);
+        loaded.session.run(EVAL, rows.len(), 0);
+        judge.take(&loaded.session, EVAL, rows.len(), penalty);
+        scores.convert(loaded.session.output(EVAL, OUTPUT, rows.len()), &mut probabilities);
+        report.update(loaded.session.output(EVAL, TARGET, rows.len()), &probabilities);
+    }
+    let metrics = loaded.experiment.training.metrics.iter().map(|m| m.name().to_string());
+    let names = std::iter::once("loss".to_string()).chain(metrics).collect();
+    Ok(Evaluation { names, values: judge.values(), samples: part.len(), part: name, report })
+}
+
+fn choose(loaded: &Loaded, chosen: &Chosen, options: &Options) -> Result<(Part, String)> {
+    let experiment = &loaded.experiment;
+    if let Chosen::Data(path) = chosen {
+        let part = experiment.dataset.load_other(path, &loaded.meta.preprocessing)?;
+        return Ok((part, path.display().to_string()));
+    }
+    let dataset = experiment.dataset.load(&options.load_context(experiment, true))?;
+    if dataset.preprocessing != loaded.meta.preprocessing {
+        return Err(Diag::new("the dataset has changed since training: its fitted preprocessing differs")
+            .hint("evaluate on a file of its own with --data FILE: it is read with the checkpoint's preprocessing")
+            .into());
+    }
+    let missing = |name: &str| {
+        Diag::new(format!("the dataset of this run has no {name} part"))
+            .hint("choose another with --split, or a file with --data")
+    };
+    match chosen {
+        Chosen::Test => Ok((dataset.test.ok_or_else(|| missing("test"))?, "test".into())),
+        Chosen::Validation => {
+            Ok((dataset.validation.ok_or_else(|| missing("validation"))?, "validation".into()))
+        }
+        Chosen::Train => Ok((dataset.train, "train".into())),
+        _ => match (dataset.test, dataset.validation) {
+            (Some(test), _) => Ok((test, "test".into())),
+            (None, Some(validation)) => Ok((validation, "validation".into())),
+            (None, None) => Err(missing("test or validation").into()),
+        },
+    }
+}

@@ -1,0 +1,495 @@
+//! `nntrain fit`: the loop over epochs, with everything that is written and said.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::bits::{from_bits, to_bits};
+use crate::callbacks::{self, SaveFreq};
+use crate::checkpoint::{self, Meta, Resume, Tensor};
+use crate::diag::{Diag, Failure, Result};
+use crate::model::Experiment;
+use crate::model::lower::Model;
+use crate::report::history_svg;
+use crate::train::progress::{Progress, Verbosity, figures};
+use crate::train::run_folder::{History, RunFolder};
+use crate::train::setup::{self, Options, Prepared};
+use crate::train::trainer::Trainer;
+
+/// Checkpoints and the picture are written no more often than this.
+const WRITE_EVERY: Duration = Duration::from_secs(10);
+
+/// Set by Ctrl-C: the step in hand is finished, the state saved.
+pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// How a run goes besides what its config says.
+#[derive(Clone, Debug)]
+pub struct FitOptions {
+    pub common: Options,
+    pub verbosity: Verbosity,
+}
+
+/// Starts a new run; returns its folder.
+pub fn fit(
+    experiment: Experiment,
+    run_dir: Option<&Path>,
+    overwrite: bool,
+    options: &FitOptions,
+) -> Result<RunFolder> {
+    let (prepared, model) = Prepared::new(experiment, &options.common)?;
+    let folder = RunFolder::create(run_dir, &prepared.experiment.name, overwrite)?;
+    folder.write_config(&prepared.experiment.resolved(folder.path()))?;
+    let history = History::create(&folder, columns(&prepared))?;
+    let mut run = Run::new(prepared, model, folder, history, options);
+    run.go()?;
+    Ok(run.folder)
+}
+
+/// Goes on with a run from its last checkpoint, up to `epochs` if given.
+pub fn resume(path: &Path, epochs: Option<usize>, options: &FitOptions) -> Result<RunFolder> {
+    let folder = RunFolder::existing(path)?;
+    let checkpoint = checkpoint::read(&folder.last())?;
+    let meta = &checkpoint.meta;
+    let sets: Vec<String> = epochs.iter().map(|n| format!("training.epochs={n}")).collect();
+    let experiment = setup::experiment_of(meta, &folder.last().display().to_string(), &sets)?;
+    let (prepared, model) = Prepared::new(experiment, &options.common)?;
+    if prepared.dataset.fingerprint != meta.dataset_fingerprint {
+        return Err(Diag::new("the dataset is not the one that this run was trained on")
+            .note(format!("now {}, then {}", prepared.dataset.fingerprint, meta.dataset_fingerprint))
+            .hint("bring the data back, or start a new run")
+            .into());
+    }
+    folder.write_config(&prepared.experiment.resolved(folder.path()))?;
+    let history = History::reopen(&folder, columns(&prepared), meta.epoch)?;
+    let mut run = Run::new(prepared, model, folder, history, options);
+    run.restore(&checkpoint)?;
+    run.go()?;
+    Ok(run.folder)
+}
+
+/// The history's columns, known from the start.
+fn columns(prepared: &Prepared) -> Vec<String> {
+    let metrics = prepared.experiment.training.metrics.iter().map(|m| m.name().to_string());
+    let own: Vec<String> = std::iter::once("loss".to_string()).chain(metrics).collect();
+    let validation: Vec<String> = match prepared.dataset.validation {
+        Some(_) => own.iter().map(|c| format!("val_{c}")).collect(),
+        None => vec![],
+    };
+    let rest = ["learning_rate", "seconds", "samples_per_second"].map(str::to_string);
+    let first = std::iter::once("epoch".to_string());
+    first.chain(own).chain(validation).chain(rest).collect()
+}
+
+/// A state that can be written: everything finite so far.
+struct Snapshot {
+    epoch: usize,
+    step: u64,
+    metrics: Vec<(String, f64)>,
+    resume: Resume,
+    /// The parameter block.
+    block: Vec<f32>,
+    /// The optimizer's arrays.
+    arrays: Vec<Vec<f32>>,
+}
+
+/// The weights of the best epoch so far.
+struct Best {
+    epoch: usize,
+    step: u64,
+    metrics: Vec<(String, f64)>,
+    block: Vec<f32>,
+    written: bool,
+}
+
+struct Run {
+    prepared: Prepared,
+    trainer: Trainer,
+    folder: RunFolder,
+    history: History,
+    callbacks: callbacks::Running,
+    progress: Progress,
+    verbosity: Verbosity,
+    /// Epochs done.
+    epoch: usize,
+    /// A begun epoch is restored by its first steps being skipped.
+    begun: Option<checkpoint::Begun>,
+    finished: bool,
+    good: Snapshot,
+    best: Option<Best>,
+    written_at: Instant,
+}
+
+impl Run {
+    fn new(
+        prepared: Prepared,
+        model: Model,
+        folder: RunFolder,
+        history: History,
+        options: &FitOptions,
+    ) -> Run {
+        let trainer = Trainer::new(&prepared, model, options.common.pool());
+        let callbacks =
+            callbacks::Running::new(&prepared.experiment.callbacks, trainer.optimizer.learning_rate());
+        let progress = Progress::new(options.verbosity, prepared.experiment.training.epochs);
+        let good = Snapshot {
+            epoch: 0,
+            step: 0,
+            metrics: vec![],
+            resume: Resume {
+                optimizer_iterations: 0,
+                optimizer_scalars: vec![],
+                callbacks: callbacks.state(),
+                begun: None,
+                finished: false,
+            },
+            block: trainer.session.block().to_vec(),
+            arrays: trainer.optimizer.arrays().map(|(_, a)| a.to_vec()).collect(),
+        };
+        let (finished, begun, best) = (false, None, None);
+        let (epoch, written_at, verbosity) = (0, Instant::now(), options.verbosity);
+        let mut run = Run {
+            prepared,
+            trainer,
+            folder,
+            history,
+            callbacks,
+            progress,
+            verbosity,
+            epoch,
+            begun,
+            finished,
+            good,
+            best,
+            written_at,
+        };
+        run.capture(vec![]);
+        run
+    }
+
+    /// Takes over the state of a checkpoint.
+    fn restore(&mut self, checkpoint: &checkpoint::Checkpoint) -> Result<()> {
+        let last = self.folder.last();
+        let meta = &checkpoint.meta;
+        let wrong = |what: String| Diag::new(format!("{}: {what}", last.display()));
+        let resume =
+            meta.resume.as_ref().ok_or_else(|| wrong("holds weights only, nothing to go on from".into()))?;
+        setup::load_weights(&mut self.trainer.session, checkpoint, &last)?;
+        let (params, layout) = (self.trainer.session.params().clone(), self.trainer.session.layout().clone());
+        for (slot, array) in self.trainer.optimizer.arrays_mut() {
+            for (decl, range) in params.decls.iter().zip(&layout.ranges).filter(|(d, _)| d.trainable) {
+                let name = format!("optimizer/{slot}/{}", decl.path);
+                array[range.clone()].copy_from_slice(checkpoint.tensor(&name, &decl.shape).map_err(wrong)?);
+            }
+        }
+        let optimizer = &mut self.trainer.optimizer;
+        optimizer
+            .restore(resume.optimizer_iterations, &from_bits(&resume.optimizer_scalars))
+            .map_err(wrong)?;
+        self.callbacks.restore(&resume.callbacks).map_err(wrong)?;
+        self.epoch = meta.epoch;
+        self.trainer.step = meta.step;
+        self.begun = resume.begun.clone();
+        self.capture(meta.metrics.clone());
+        if self.folder.best().exists() {
+            self.restore_best()?;
+        }
+        self.progress.say(&match &self.begun {
+            Some(begun) => format!("Going on in epoch {} after {} of its steps", self.epoch + 1, begun.steps),
+            None => format!("Going on after epoch {}", self.epoch),
+        });
+        Ok(())
+    }
+
+    fn restore_best(&mut self) -> Result<()> {
+        let file = self.folder.best();
+        let best = checkpoint::read(&file)?;
+        let session = &mut self.trainer.session;
+        let own = session.block().to_vec();
+        setup::load_weights(session, &best, &file)?;
+        let block = session.block().to_vec();
+        session.block_mut().copy_from_slice(&own);
+        let meta = best.meta;
+        // A file from after the checkpoint is found again by the replay; until then it stays as it is.
+        self.best =
+            Some(Best { epoch: meta.epoch, step: meta.step, metrics: meta.metrics, block, written: true });
+        Ok(())
+    }
+
+    fn go(&mut self) -> Result<()> {
+        for note in &self.prepared.dataset.notes {
+            self.progress.say(note);
+        }
+        self.progress.say(&format!(
+            "{}: {} weights, {} training samples, memory {:.1} MB, {} threads, seed {}",
+            self.folder.path().display(),
+            self.trainer.session.params().counts().0,
+            self.prepared.dataset.train.len(),
+            self.trainer.session.bytes() as f64 / 1e6,
+            self.trainer.session.pool().threads(),
+            self.prepared.experiment.seed
+        ));
+        let epochs = self.prepared.experiment.training.epochs;
+        while self.epoch < epochs && !self.finished {
+            if let Err(failure) = self.one_epoch() {
+                return Err(self.end_badly(failure));
+            }
+        }
+        self.finish()
+    }
+
+    fn one_epoch(&mut self) -> Result<()> {
+        let started = Instant::now();
+        let epoch = self.epoch;
+        self.trainer.begin_epoch(epoch);
+        if let Some(begun) = self.begun.take() {
+            self.trainer.restore_begun(&begun).map_err(|e| Diag::new(format!("the checkpoint: {e}")))?;
+        }
+        let (steps, skipped) = (self.trainer.steps_per_epoch(), self.trainer.steps_done);
+        self.progress.begin(epoch, steps, skipped);
+        let names = self.history.columns[1..=self.prepared.experiment.training.metrics.len() + 1].to_vec();
+        let mut learning_rate = self.trainer.optimizer.learning_rate();
+        while self.trainer.steps_done < steps {
+            if let Some(rate) = self.callbacks.learning_rate_for_step(self.trainer.step, steps) {
+                self.trainer.optimizer.set_learning_rate(rate);
+            }
+            learning_rate = self.trainer.optimizer.learning_rate();
+            self.trainer.train_step(&self.prepared.dataset.train)?;
+            let (trainer, prepared, done) = (&self.trainer, &self.prepared, self.trainer.steps_done);
+            self.progress.batch(done, || {
+                let speed = samples(prepared, done - skipped) / started.elapsed().as_secs_f64();
+                format!("{}  {speed:.0} samples/s", figures(&names, &trainer.values()))
+            });
+            self.save_within_epoch(steps)?;
+        }
+        let trained = started.elapsed().as_secs_f64();
+        let speed = samples(&self.prepared, steps - skipped) / trained;
+        let mut values = self.trainer.values();
+        if let Some(validation) = &self.prepared.dataset.validation {
+            values.extend(self.trainer.evaluate(validation));
+        }
+        self.epoch += 1;
+        self.end_epoch(values, learning_rate, started.elapsed().as_secs_f64(), speed)
+    }
+
+    /// Row, callbacks, best weights, files.
+    fn end_epoch(&mut self, values: Vec<f64>, learning_rate: f64, seconds: f64, speed: f64) -> Result<()> {
+        let monitored = &self.history.columns[1..=values.len()];
+        let text = format!("{}  {speed:.0} samples/s  {seconds:.1} s", figures(monitored, &values));
+        self.progress.end(self.epoch - 1, &text);
+        let named: Vec<(String, f64)> = monitored.iter().cloned().zip(values.iter().copied()).collect();
+        let row = std::iter::once(self.epoch as f64).chain(values).chain([learning_rate, seconds, speed]);
+        self.history.push(row.collect())?;
+        let verdict = self.callbacks.end_epoch(self.epoch - 1, &named);
+        for note in &verdict.notes {
+            self.progress.say(note);
+        }
+        if let Some(rate) = verdict.learning_rate {
+            self.trainer.optimizer.set_learning_rate(rate);
+        }
+        if verdict.best {
+            self.keep_best(&named);
+        }
+        self.finished = verdict.stop;
+        self.capture(named);
+        let due = self.written_at.elapsed() >= WRITE_EVERY;
+        if due || INTERRUPTED.load(Ordering::SeqCst) {
+            self.write_all()?;
+        }
+        self.check_interrupted()
+    }
+
+    /// `save_freq` in steps, and Ctrl-C.
+    fn save_within_epoch(&mut self, steps: usize) -> Result<()> {
+        if self.trainer.steps_done == steps {
+            return Ok(());
+        }
+        let every = self.prepared.experiment.callbacks.save_freq;
+        let asked = matches!(every, SaveFreq::Steps(n) if self.trainer.step.is_multiple_of(n));
+        if asked || INTERRUPTED.load(Ordering::SeqCst) {
+            self.capture(self.good.metrics.clone());
+            self.write_checkpoints()?;
+        }
+        self.check_interrupted()
+    }
+
+    fn check_interrupted(&self) -> Result<()> {
+        if !INTERRUPTED.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        let folder = self.folder.path().display();
+        Err(Failure::Interrupted(format!(
+            "Saved after step {}. Go on with: nntrain fit --resume {folder}",
+            self.trainer.step
+        )))
+    }
+
+    /// Copies the state into memory that is there already.
+    fn capture(&mut self, metrics: Vec<(String, f64)>) {
+        let (trainer, good) = (&self.trainer, &mut self.good);
+        good.block.copy_from_slice(trainer.session.block());
+        for (copy, (_, array)) in good.arrays.iter_mut().zip(trainer.optimizer.arrays()) {
+            copy.copy_from_slice(array);
+        }
+        (good.epoch, good.step, good.metrics) = (self.epoch, trainer.step, metrics);
+        good.resume = Resume {
+            optimizer_iterations: trainer.optimizer.iterations(),
+            optimizer_scalars: to_bits(&trainer.optimizer.scalars()),
+            callbacks: self.callbacks.state(),
+            begun: trainer.begun(),
+            finished: self.finished,
+        };
+    }
+
+    /// The weights that predict: their moving average where the optimizer keeps one.
+    fn keep_best(&mut self, metrics: &[(String, f64)]) {
+        let session = &self.trainer.session;
+        let best = self.best.get_or_insert_with(|| Best {
+            epoch: 0,
+            step: 0,
+            metrics: vec![],
+            block: session.block().to_vec(),
+            written: false,
+        });
+        best.block.copy_from_slice(session.block());
+        if let Some(average) = self.trainer.optimizer.ema() {
+            best.block[..average.len()].copy_from_slice(average);
+        }
+        (best.epoch, best.step, best.metrics) = (self.epoch, self.trainer.step, metrics.to_vec());
+        best.written = false;
+    }
+
+    fn meta(&self, epoch: usize, step: u64, metrics: Vec<(String, f64)>, resume: Option<Resume>) -> Meta {
+        let experiment = &self.prepared.experiment;
+        let dataset = &self.prepared.dataset;
+        let dir =
+            std::path::absolute(&experiment.config_dir).unwrap_or_else(|_| experiment.config_dir.clone());
+        Meta {
+            format: checkpoint::FORMAT,
+            written_by: format!("nntrain {}", env!("CARGO_PKG_VERSION")),
+            config: experiment.resolved(&experiment.config_dir),
+            config_dir: dir.display().to_string(),
+            input_shape: dataset.input_shape.dims.clone(),
+            preprocessing: dataset.preprocessing.clone(),
+            dataset_fingerprint: dataset.fingerprint.clone(),
+            epoch,
+            step,
+            resume,
+            metrics,
+            sha256: String::new(),
+        }
+    }
+
+    /// The best first: a crash between the two leaves a best from after the last, which the replay
+    /// finds again, and never a last whose best is missing.
+    fn write_checkpoints(&mut self) -> Result<()> {
+        let session = &self.trainer.session;
+        if let Some(best) = self.best.as_ref().filter(|b| !b.written) {
+            let meta = self.meta(best.epoch, best.step, best.metrics.clone(), None);
+            checkpoint::write(
+                &self.folder.best(),
+                &meta,
+                &weights(session.params(), session.layout(), &best.block),
+            )?;
+        }
+        if let Some(best) = &mut self.best {
+            best.written = true;
+        }
+        let session = &self.trainer.session;
+        let good = &self.good;
+        let mut tensors = weights(session.params(), session.layout(), &good.block);
+        for ((slot, _), array) in self.trainer.optimizer.arrays().zip(&good.arrays) {
+            for (decl, range) in
+                session.params().decls.iter().zip(&session.layout().ranges).filter(|(d, _)| d.trainable)
+            {
+                let name = format!("optimizer/{slot}/{}", decl.path);
+                tensors.push(Tensor { name, shape: decl.shape.clone(), data: &array[range.clone()] });
+            }
+        }
+        let meta = self.meta(good.epoch, good.step, good.metrics.clone(), Some(good.resume.clone()));
+        checkpoint::write(&self.folder.last(), &meta, &tensors)?;
+        self.written_at = Instant::now();
+        Ok(())
+    }
+
+    fn write_all(&mut self) -> Result<()> {
+        self.write_checkpoints()?;
+        self.folder.write_picture(&history_svg::draw(
+            &self.prepared.experiment.name,
+            &self.history.columns,
+            &self.history.rows,
+        ))
+    }
+
+    /// Saves what is good, then passes the failure on.
+    fn end_badly(&mut self, failure: Failure) -> Failure {
+        if let Some(bar_line) = matches!(failure, Failure::Diverged(_)).then_some("Training diverged") {
+            self.progress.end(self.epoch, bar_line);
+        }
+        if let Failure::Diverged(diag) = failure {
+            let note = format!(
+                "{} holds the last good state, after step {}",
+                self.folder.last().display(),
+                self.good.step
+            );
+            return match self.write_all() {
+                Ok(()) => Failure::Diverged(diag.note(note)),
+                Err(second) => {
+                    Failure::Diverged(diag.note(format!("and saving failed: {}", second.diags()[0].message)))
+                }
+            };
+        }
+        failure
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        if self.best.is_none() {
+            // No epoch was run: the first weights are what there is.
+            self.keep_best(&[]);
+        }
+        self.write_all()?;
+        let best = self.best.as_ref().expect("just made sure");
+        let names: Vec<String> = best.metrics.iter().map(|m| m.0.clone()).collect();
+        let values: Vec<f64> = best.metrics.iter().map(|m| m.1).collect();
+        self.progress.say(&format!("Best epoch {}: {}", best.epoch, figures(&names, &values)));
+        if self.verbosity != Verbosity::Silent
+            && let Some(line) = self.test_line()
+        {
+            self.progress.say(&line);
+        }
+        Ok(())
+    }
+
+    /// Loss and metrics of the best weights on the test split, where there is one.
+    fn test_line(&mut self) -> Option<String> {
+        let test = self.prepared.dataset.test.clone()?;
+        let best = self.best.as_ref()?;
+        self.trainer.session.block_mut().copy_from_slice(&best.block);
+        let values = self.trainer.evaluate(&test);
+        let metrics = self.prepared.experiment.training.metrics.iter().zip(&values[1..]);
+        let words = metrics.map(|(m, v)| match m.name().contains("accuracy") {
+            true => format!("{} {:.2} %", m.name(), v * 100.0),
+            false => figures(&[m.name().to_string()], &[*v]),
+        });
+        let loss = figures(&["loss".to_string()], &values[..1]);
+        Some(format!("Test: {}", std::iter::once(loss).chain(words).collect::<Vec<_>>().join("  ")))
+    }
+}
+
+/// Samples in so many steps of an epoch.
+fn samples(prepared: &Prepared, steps: usize) -> f64 {
+    (steps * prepared.batch_size()).min(prepared.dataset.train.len()) as f64
+}
+
+/// The parameters as tensors over a block.
+fn weights<'a>(
+    params: &crate::graph::Params,
+    layout: &crate::graph::param::Layout,
+    block: &'a [f32],
+) -> Vec<Tensor<'a>> {
+    let tensor = |(decl, range): (&crate::graph::ParamDecl, &std::ops::Range<usize>)| Tensor {
+        name: decl.path.clone(),
+        shape: decl.shape.clone(),
+        data: &block[range.clone()],
+    };
+    params.decls.iter().zip(&layout.ranges).map(tensor).collect()
+}

@@ -1,0 +1,11 @@
+//! Training, evaluation, prediction: the loops.
+
+pub mod evaluate;
+pub mod fit;
+pub mod predict;
+pub mod progress;
+pub mod run_folder;
+pub mod setup;
+mod trainer;
+
+pub use setup::{Loaded, Options, Prepared};

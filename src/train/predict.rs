@@ -1,0 +1,222 @@
+//! `nntrain predict`: rows of a CSV in, one row of predictions each out, however many there are.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use crate::data::preprocessing::TargetEncoding;
+use crate::data::rows::InputRows;
+use crate::diag::{Diag, Failure, Result};
+use crate::files::{cannot_write, write_atomic};
+use crate::model::lower::{OUTPUT, PREDICT};
+use crate::train::setup::{Loaded, Options, Scores};
+
+/// Rows that are computed together.
+const BATCH: usize = 256;
+
+/// Mistakes in rows that are listed before giving up.
+const MISTAKES: usize = 20;
+
+/// Predicts every row of `input` (`-`: standard input). The output file appears whole or not at
+/// all; without one the rows go to standard output, after the last row was found good.
+///
+/// Returns notes for the user: categories that training never saw.
+pub fn predict(
+    path: &Path,
+    input: &Path,
+    output: Option<&Path>,
+    probabilities: bool,
+    options: &Options,
+) -> Result<Vec<String>> {
+    let mut loaded = Loaded::open(path, Some(BATCH), options)?;
+    let preprocessing = loaded.meta.preprocessing.clone();
+    let mut rows = InputRows::open(input, &preprocessing.input)?;
+    let writer =
+        Table { target: &preprocessing.target, probabilities, scores: loaded.scores(), buffer: vec![] };
+    match output {
+        Some(file) => {
+            let mut failure = None;
+            let written = write_atomic(file, |sink| {
+                run(&mut loaded, &mut rows, writer, sink).map_err(|f| {
+                    let error = f.as_io();
+                    failure = f.into_failure();
+                    error
+                })
+            });
+            // A bad row is told as what it is, not as a file that could not be written.
+            match failure {
+                Some(failure) => return Err(failure),
+                None => written?,
+            }
+        }
+        None => {
+            let mut spool = spool()?;
+            let mut sink = BufWriter::new(&mut spool);
+            let done =
+                run(&mut loaded, &mut rows, writer, &mut sink).and_then(|()| sink.flush().map_err(Stop::Io));
+            drop(sink);
+            done.map_err(|stop| match stop {
+                Stop::Io(e) => cannot_write(&std::env::temp_dir(), &e),
+                Stop::Rows(failure) => failure,
+            })?;
+            print(&mut spool)?;
+        }
+    }
+    let unseen = rows.unseen();
+    let note = |(column, count): &(&str, usize)| {
+        format!(
+            "column `{column}`: {count} rows have a category that training never saw; they use the slot for unseen ones"
+        )
+    };
+    Ok(unseen.iter().filter(|(_, count)| *count > 0).map(note).collect())
+}
+
+/// Why the rows ended early.
+enum Stop {
+    Io(io::Error),
+    Rows(Failure),
+}
+
+impl Stop {
+    fn as_io(&self) -> io::Error {
+        match self {
+            Stop::Io(e) => io::Error::new(e.kind(), e.to_string()),
+            Stop::Rows(_) => io::Error::other("a row is wrong"),
+        }
+    }
+
+    fn into_failure(self) -> Option<Failure> {
+        match self {
+            Stop::Io(_) => None,
+            Stop::Rows(failure) => Some(failure),
+        }
+    }
+}
+
+/// Reads, computes and writes batch by batch: memory does not depend on the number of rows.
+fn run(
+    loaded: &mut Loaded,
+    rows: &mut InputRows<'_>,
+    mut table: Table<'_>,
+    sink: &mut dyn Write,
+) -> Result<(), Stop> {
+    table.header(sink).map_err(Stop::Io)?;
+    let width = rows.width();
+    let mut mistakes: Vec<Diag> = vec![];
+    loop {
+        let inputs = loaded.session.input(PREDICT, 0, BATCH);
+        let mut n = 0;
+        while n < BATCH {
+            match rows.next(&mut inputs[n * width..(n + 1) * width]) {
+                Ok(true) => n += 1,
+                Ok(false) => break,
+                Err(diag) => mistakes.push(diag),
+            }
+            if mistakes.len() >= MISTAKES {
+                return Err(Stop::Rows(Failure::Input(mistakes)));
+            }
+        }
+        if n > 0 && mistakes.is_empty() {
+            loaded.session.run(PREDICT, n, 0);
+            table.rows(loaded.session.output(PREDICT, OUTPUT, n), n, sink).map_err(Stop::Io)?;
+        }
+        if n < BATCH {
+            break;
+        }
+    }
+    if mistakes.is_empty() { Ok(()) } else { Err(Stop::Rows(Failure::Input(mistakes))) }
+}
+
+/// A temporary file that nobody else sees and that goes away by itself.
+fn spool() -> Result<File> {
+    let path = std::env::temp_dir().join(format!("nntrain-predict-{}", std::process::id()));
+    let file = File::options().read(true).write(true).create_new(true).open(&path);
+    let file = file.map_err(|e| cannot_write(&path, &e))?;
+    // The open file stays usable; without a name it is gone with the process, however that ends.
+    // Where an open file cannot be removed, it stays behind in the system's folder for such files.
+    let _ = std::fs::remove_file(&path);
+    Ok(file)
+}
+
+fn print(spool: &mut File) -> Result<()> {
+    let copied = spool.seek(SeekFrom::Start(0)).and_then(|_| io::copy(spool, &mut io::stdout().lock()));
+    match copied {
+        // Whoever reads has seen enough: `| head`.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(e) => Err(Failure::run(format!("cannot write to standard output: {e}"))),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Predictions as CSV.
+struct Table<'a> {
+    target: &'a TargetEncoding,
+    probabilities: bool,
+    scores: Scores,
+    buffer: Vec<f32>,
+}
+
+impl Table<'_> {
+    fn header(&self, sink: &mut dyn Write) -> io::Result<()> {
+        let mut cells: Vec<String> = vec![];
+        match self.target {
+            TargetEncoding::Classes { names, .. } => {
+                cells.push("prediction".into());
+                if self.probabilities {
+                    cells.extend(names.iter().map(|n| quoted(&format!("p_{n}"))));
+                }
+            }
+            TargetEncoding::Values { columns } if columns.len() == 1 => cells.push("prediction".into()),
+            TargetEncoding::Values { columns } => {
+                cells.extend(columns.iter().map(|c| quoted(&format!("prediction_{}", c.name))));
+            }
+        }
+        writeln!(sink, "{}", cells.join(","))
+    }
+
+    fn rows(&mut self, predictions: &[f32], n: usize, sink: &mut dyn Write) -> io::Result<()> {
+        self.scores.convert(predictions, &mut self.buffer);
+        for row in self.buffer.chunks_exact(self.buffer.len() / n) {
+            match self.target {
+                TargetEncoding::Classes { names, .. } => class_row(names, row, self.probabilities, sink)?,
+                TargetEncoding::Values { columns } => {
+                    for (i, (value, column)) in row.iter().zip(columns).enumerate() {
+                        let comma = if i == 0 { "" } else { "," };
+                        write!(sink, "{comma}{}", column.decode(*value) as f32)?;
+                    }
+                    writeln!(sink)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The most probable class by name; one unit is the probability of the second of two classes.
+fn class_row(names: &[String], row: &[f32], probabilities: bool, sink: &mut dyn Write) -> io::Result<()> {
+    let two;
+    let row = match row {
+        [p] => {
+            two = [1.0 - p, *p];
+            &two[..]
+        }
+        row => row,
+    };
+    let best = row.iter().enumerate().fold(0, |best, (i, p)| if *p > row[best] { i } else { best });
+    write!(sink, "{}", quoted(&names[best]))?;
+    if probabilities {
+        for p in row {
+            write!(sink, ",{p}")?;
+        }
+    }
+    writeln!(sink)
+}
+
+/// A cell, in quotes where it needs them.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_string()
+    }
+}

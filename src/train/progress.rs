@@ -1,0 +1,117 @@
+//! What is shown while training: a bar for people at a terminal, lines for logs, or nothing.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How much is said on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verbosity {
+    Silent,
+    /// A bar per epoch.
+    Bar,
+    /// A line per epoch.
+    Lines,
+}
+
+impl Verbosity {
+    /// `--verbose`, or a bar; a bar becomes lines where it would garble a log.
+    pub fn choose(verbose: Option<u8>) -> Verbosity {
+        match verbose {
+            Some(0) => Verbosity::Silent,
+            Some(2) => Verbosity::Lines,
+            _ if bars_suit() => Verbosity::Bar,
+            _ => Verbosity::Lines,
+        }
+    }
+}
+
+/// Whether stderr is a terminal that a bar may be drawn on.
+fn bars_suit() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+    std::io::stderr().is_terminal() && !set("CI") && !set("NO_COLOR") && !dumb
+}
+
+/// Redraws no more often than this: drawing costs more than a step of a small network.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// Progress of a whole run.
+#[derive(Debug)]
+pub struct Progress {
+    verbosity: Verbosity,
+    epochs: usize,
+    bar: Option<ProgressBar>,
+    drawn: Instant,
+}
+
+impl Progress {
+    pub fn new(verbosity: Verbosity, epochs: usize) -> Progress {
+        Progress { verbosity, epochs, bar: None, drawn: Instant::now() }
+    }
+
+    /// A line of its own, above the bar if there is one.
+    pub fn say(&self, line: &str) {
+        match (&self.bar, self.verbosity) {
+            (_, Verbosity::Silent) => {}
+            (Some(bar), _) => bar.suspend(|| eprintln!("{line}")),
+            (None, _) => eprintln!("{line}"),
+        }
+    }
+
+    /// An epoch (from 0) of so many batches begins, some of which may be done already.
+    pub fn begin(&mut self, epoch: usize, batches: usize, done: usize) {
+        if self.verbosity != Verbosity::Bar {
+            return;
+        }
+        let style = "Epoch {prefix}  {pos:>5}/{len} {bar:30.cyan/dim} {msg}  {eta} left";
+        let style =
+            ProgressStyle::with_template(style).expect("the template is correct").progress_chars("━╸─");
+        let bar = ProgressBar::with_draw_target(Some(batches as u64), ProgressDrawTarget::stderr_with_hz(10));
+        bar.set_style(style);
+        bar.set_prefix(format!("{}/{}", epoch + 1, self.epochs));
+        bar.set_position(done as u64);
+        self.bar = Some(bar);
+        self.drawn = Instant::now();
+    }
+
+    /// A batch is done. `figures` is asked only when the bar is redrawn.
+    pub fn batch(&mut self, done: usize, figures: impl FnOnce() -> String) {
+        if let Some(bar) = &self.bar
+            && self.drawn.elapsed() >= REDRAW
+        {
+            bar.set_message(figures());
+            bar.set_position(done as u64);
+            self.drawn = Instant::now();
+        }
+    }
+
+    /// The epoch is done: its line stays.
+    pub fn end(&mut self, epoch: usize, figures: &str) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        if self.verbosity != Verbosity::Silent {
+            let width = self.epochs.to_string().len();
+            eprintln!("Epoch {:>width$}/{}  {figures}", epoch + 1, self.epochs);
+        }
+    }
+}
+
+/// `loss 0.1234  accuracy 0.9876  ...`: four significant digits are what a reader takes in.
+pub fn figures(names: &[String], values: &[f64]) -> String {
+    names.iter().zip(values).map(|(n, v)| format!("{n} {}", number(*v))).collect::<Vec<_>>().join("  ")
+}
+
+/// A number for people: four decimals in the middle range, scientific beyond.
+pub fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    if value == 0.0 || (1e-3..1e4).contains(&magnitude) {
+        format!("{value:.4}")
+    } else if (1e4..1e7).contains(&magnitude) {
+        format!("{value:.0}")
+    } else {
+        format!("{value:.3e}")
+    }
+}

@@ -1,0 +1,217 @@
+//! The folder of a run: `config.toml`, `history.csv`, `history.svg`, checkpoints.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::diag::{Diag, Result};
+use crate::files::{cannot_write, write_atomic};
+
+/// A run's folder.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Makes the folder of a new run: `dir` if given, else `runs/<name>`, or `<name>-2`, `-3`, ...
+    /// where that exists. `overwrite` empties what a former run left there.
+    pub fn create(dir: Option<&Path>, name: &str, overwrite: bool) -> Result<RunFolder> {
+        let path = match dir {
+            Some(dir) => dir.to_path_buf(),
+            None if overwrite => Path::new("runs").join(name),
+            None => {
+                let numbered = (2..).map(|i| format!("{name}-{i}"));
+                let mut candidates =
+                    std::iter::once(name.to_string()).chain(numbered).map(|n| Path::new("runs").join(n));
+                candidates.find(|p| !p.exists()).expect("some number is free")
+            }
+        };
+        let folder = RunFolder { path };
+        if overwrite {
+            folder.empty()?;
+        } else if fs::read_dir(&folder.path).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(Diag::new(format!("the run folder {} is not empty", folder.path.display()))
+                .hint(format!("go on with `nntrain fit --resume {}`, replace it with --overwrite, or name another --run-dir", folder.path.display()))
+                .into());
+        }
+        fs::create_dir_all(&folder.path).map_err(|e| {
+            Diag::new(format!("cannot make the run folder {}: {e}", folder.path.display()))
+                .hint("choose another with --run-dir")
+        })?;
+        folder.check_writable()?;
+        Ok(folder)
+    }
+
+    /// The folder of a run that is there: the folder itself, or a checkpoint in it.
+    pub fn existing(path: &Path) -> Result<RunFolder> {
+        let folder = if path.is_file() {
+            path.parent().unwrap_or(Path::new(".")).to_path_buf()
+        } else {
+            path.to_path_buf()
+        };
+        let folder = RunFolder { path: folder };
+        if !folder.last().exists() {
+            return Err(Diag::new(format!(
+                "{} holds no last.safetensors to go on from",
+                folder.path.display()
+            ))
+            .hint("--resume takes the folder of a run, such as runs/cnn_mnist")
+            .into());
+        }
+        folder.check_writable()?;
+        Ok(folder)
+    }
+
+    /// Found out before training, not after the first epoch.
+    fn check_writable(&self) -> Result<()> {
+        let probe = self.path.join(".writable");
+        let made = File::create(&probe).and_then(|_| fs::remove_file(&probe));
+        made.map_err(|e| {
+            Diag::new(format!("the run folder {} is not writable: {e}", self.path.display()))
+                .hint("choose another with --run-dir")
+                .into()
+        })
+    }
+
+    /// Removes the files of a former run, and only those.
+    fn empty(&self) -> Result<()> {
+        for name in ["config.toml", "history.csv", "history.svg", "last.safetensors", "best.safetensors"] {
+            let file = self.path.join(name);
+            if file.exists() {
+                fs::remove_file(&file).map_err(|e| cannot_write(&file, &e))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn last(&self) -> PathBuf {
+        self.path.join("last.safetensors")
+    }
+
+    pub fn best(&self) -> PathBuf {
+        self.path.join("best.safetensors")
+    }
+
+    pub fn write_config(&self, text: &str) -> Result<()> {
+        write_atomic(&self.path.join("config.toml"), |w| w.write_all(text.as_bytes()))
+    }
+
+    pub fn write_picture(&self, svg: &str) -> Result<()> {
+        write_atomic(&self.path.join("history.svg"), |w| w.write_all(svg.as_bytes()))
+    }
+
+    fn history_path(&self) -> PathBuf {
+        self.path.join("history.csv")
+    }
+}
+
+/// `history.csv`: one flushed row per epoch.
+#[derive(Debug)]
+pub struct History {
+    pub columns: Vec<String>,
+    /// One per epoch; the first column is the epoch, from 1.
+    pub rows: Vec<Vec<f64>>,
+    file: File,
+    path: PathBuf,
+}
+
+impl History {
+    /// A new file with its header.
+    pub fn create(folder: &RunFolder, columns: Vec<String>) -> Result<History> {
+        let path = folder.history_path();
+        let file = File::create(&path).map_err(|e| cannot_write(&path, &e))?;
+        let mut history = History { columns, rows: vec![], file, path };
+        let header = history.columns.join(",");
+        history.write_line(&header)?;
+        Ok(history)
+    }
+
+    /// The file of a run that goes on: cut to the first `epochs` rows.
+    pub fn reopen(folder: &RunFolder, columns: Vec<String>, epochs: usize) -> Result<History> {
+        let path = folder.history_path();
+        let text = fs::read_to_string(&path)
+            .map_err(|e| Diag::new(format!("cannot read {}: {e}", path.display())))?;
+        let mut rows = vec![];
+        let mut kept = format!("{}\n", columns.join(","));
+        for (number, line) in text.lines().enumerate().skip(1).take(epochs) {
+            let cells: Option<Vec<f64>> = line.split(',').map(parse_cell).collect();
+            let row = cells.filter(|r| r.len() == columns.len()).ok_or_else(|| {
+                Diag::new(format!("{}:{}: not a row of this run's history", path.display(), number + 1))
+            })?;
+            rows.push(row);
+            kept.push_str(line);
+            kept.push('\n');
+        }
+        if rows.len() < epochs {
+            return Err(Diag::new(format!(
+                "{} has {} epochs, the checkpoint {epochs}",
+                path.display(),
+                rows.len()
+            ))
+            .into());
+        }
+        write_atomic(&path, |w| w.write_all(kept.as_bytes()))?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(|e| cannot_write(&path, &e))?;
+        Ok(History { columns, rows, file, path })
+    }
+
+    /// Adds an epoch's row.
+    pub fn push(&mut self, row: Vec<f64>) -> Result<()> {
+        let cells: Vec<String> = row.iter().map(|v| cell(*v)).collect();
+        self.write_line(&cells.join(","))?;
+        self.rows.push(row);
+        Ok(())
+    }
+
+    fn write_line(&mut self, line: &str) -> Result<()> {
+        // One call per row: a reader never sees half of one.
+        self.file.write_all(format!("{line}\n").as_bytes()).map_err(|e| cannot_write(&self.path, &e))
+    }
+}
+
+/// The shortest text that reads back to the same number; empty where there is none.
+fn cell(value: f64) -> String {
+    if value.is_nan() { String::new() } else { format!("{value}") }
+}
+
+fn parse_cell(text: &str) -> Option<f64> {
+    if text.is_empty() { Some(f64::NAN) } else { text.parse().ok() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_never_reused() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("run");
+        let run = RunFolder::create(Some(&dir), "x", false).unwrap();
+        run.write_config("a = 1").unwrap();
+        let again = RunFolder::create(Some(&dir), "x", false).unwrap_err();
+        assert!(again.diags()[0].message.contains("is not empty"), "{}", again.diags()[0]);
+        RunFolder::create(Some(&dir), "x", true).unwrap();
+        assert!(!dir.join("config.toml").exists());
+    }
+
+    #[test]
+    fn history_is_cut_to_the_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(Some(folder.path()), "x", false).unwrap();
+        let columns = || vec!["epoch".to_string(), "loss".to_string()];
+        let mut history = History::create(&run, columns()).unwrap();
+        for epoch in 1..=3 {
+            history.push(vec![f64::from(epoch), 1.0 / f64::from(epoch)]).unwrap();
+        }
+        let mut again = History::reopen(&run, columns(), 2).unwrap();
+        again.push(vec![3.0, f64::NAN]).unwrap();
+        let text = fs::read_to_string(folder.path().join("history.csv")).unwrap();
+        assert_eq!(text, "epoch,loss\n1,1\n2,0.5\n3,\n");
+        assert!(History::reopen(&run, columns(), 4).is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! What every command does first: config, data, model, session.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::data::{Dataset, LoadContext, Part};
+use crate::diag::{Diag, Failure, Result};
+use crate::exec::Session;
+use crate::kernels::par::Pool;
+use crate::model::Experiment;
+use crate::model::experiment::ClassWeight;
+use crate::model::lower::Model;
+use crate::shape::Shape;
+use crate::target::OutputKind;
+
+/// What the command line says besides the config.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub data_dir: Option<PathBuf>,
+    pub threads: Option<usize>,
+    pub show_progress: bool,
+}
+
+impl Options {
+    /// The thread pool: `--threads`, or as many as the machine gives this process.
+    pub fn pool(&self) -> Arc<Pool> {
+        let available = std::thread::available_parallelism().map_or(1, |n| n.get());
+        Arc::new(Pool::new(self.threads.unwrap_or(available)))
+    }
+
+    pub fn load_context(&self, experiment: &Experiment, allow_download: bool) -> LoadContext {
+        LoadContext {
+            config_dir: experiment.config_dir.clone(),
+            data_dir: self.data_dir.clone(),
+            seed: experiment.seed,
+            allow_download,
+            show_progress: self.show_progress,
+        }
+    }
+}
+
+/// An experiment with its data, which the model fits.
+#[derive(Debug)]
+pub struct Prepared {
+    pub experiment: Experiment,
+    pub dataset: Dataset,
+    /// One factor per class, if the config weighs classes.
+    pub class_weights: Option<Vec<f32>>,
+}
+
+impl Prepared {
+    /// Loads the data and lowers the model: everything that can be wrong before training is found.
+    pub fn new(experiment: Experiment, options: &Options) -> Result<(Prepared, Model)> {
+        let dataset = experiment.dataset.load(&options.load_context(&experiment, true))?;
+        let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing);
+        let class_weights = class_weights(&experiment, &dataset);
+        // Both are looked at before either is returned, so that one run tells of both.
+        let (model, class_weights) = match (model, class_weights) {
+            (Ok(model), Ok(weights)) => (model, weights),
+            (Err(a), Err(b)) => return Err(Failure::Input([a.diags(), b.diags()].concat())),
+            (Err(e), _) | (_, Err(e)) => return Err(e),
+        };
+        Ok((Prepared { experiment, dataset, class_weights }, model))
+    }
+
+    /// Samples of a batch: what the config says, or the training part if that is smaller.
+    pub fn batch_size(&self) -> usize {
+        self.experiment.training.batch_size.min(self.dataset.train.len()).max(1)
+    }
+}
+
+fn class_weights(experiment: &Experiment, dataset: &Dataset) -> Result<Option<Vec<f32>>> {
+    let training = &experiment.training;
+    let Some(wanted) = &training.class_weight else { return Ok(None) };
+    let at = &training.class_weight_at;
+    let Some(names) = dataset.preprocessing.classes() else {
+        return Err(Diag::new("`class_weight` needs classes, but the target is a number").at(at).into());
+    };
+    match wanted {
+        ClassWeight::Balanced => {
+            let mut counts = vec![0usize; names.len()];
+            let mut row = vec![0.0; dataset.train.table.targets.width()];
+            for r in &dataset.train.rows {
+                dataset.train.table.targets.copy_row(*r as usize, &mut row);
+                counts[class_of(&row)] += 1;
+            }
+            let total = dataset.train.len() as f64;
+            let weight = |count: &usize| (total / (names.len() as f64 * (*count).max(1) as f64)) as f32;
+            Ok(Some(counts.iter().map(weight).collect()))
+        }
+        ClassWeight::Given(given) => {
+            let mut weights = vec![1.0; names.len()];
+            for (class, weight) in given {
+                let number = class.parse().ok().filter(|i: &usize| *i < names.len());
+                let Some(index) = names.iter().position(|n| n == class).or(number) else {
+                    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+                    let diag = Diag::new(format!(
+                        "`class_weight` names `{class}`, which is no class of the dataset"
+                    ));
+                    return Err(diag.at(at).maybe_hint(crate::diag::suggest(class, &known)).into());
+                };
+                weights[index] = *weight as f32;
+            }
+            Ok(Some(weights))
+        }
+    }
+}
+
+/// The class of a target row: its number, or the place of the 1.
+pub fn class_of(row: &[f32]) -> usize {
+    match row {
+        [index] => *index as usize,
+        one_hot => one_hot.iter().position(|v| *v > 0.5).unwrap_or(0),
+    }
+}
+
+/// A trained model from a checkpoint, with the data it asks for left alone.
+#[derive(Debug)]
+pub struct Loaded {
+    pub experiment: Experiment,
+    pub meta: checkpoint::Meta,
+    pub session: Session,
+    pub output: OutputKind,
+}
+
+impl Loaded {
+    /// Opens a run folder (its best checkpoint) or a checkpoint file.
+    pub fn open(path: &Path, batch: Option<usize>, options: &Options) -> Result<Loaded> {
+        let file = checkpoint_file(path)?;
+        let checkpoint = checkpoint::read(&file)?;
+        Loaded::from_checkpoint(checkpoint, &file, batch, options)
+    }
+
+    fn from_checkpoint(
+        checkpoint: Checkpoint,
+        file: &Path,
+        batch: Option<usize>,
+        options: &Options,
+    ) -> Result<Loaded> {
+        let experiment = experiment_of(&checkpoint.meta, &file.display().to_string(), &[])?;
+        let input = Shape::batch(checkpoint.meta.input_shape.clone());
+        let model = Model::lower(&experiment, &input, &checkpoint.meta.preprocessing)?;
+        let output = model.output.clone();
+        let mut session = model.session(batch.unwrap_or(experiment.training.batch_size), options.pool());
+        load_weights(&mut session, &checkpoint, file)?;
+        Ok(Loaded { experiment, meta: checkpoint.meta, session, output })
+    }
+}
+
+/// The experiment whose config a checkpoint holds.
+pub fn experiment_of(meta: &checkpoint::Meta, file: &str, sets: &[String]) -> Result<Experiment> {
+    Experiment::parse(&format!("{file} (config)"), &meta.config, sets, Path::new(&meta.config_dir), "run")
+}
+
+/// A run folder stands for its best checkpoint, else its last.
+pub fn checkpoint_file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    let candidates = ["best.safetensors", "last.safetensors"].map(|name| path.join(name));
+    candidates.into_iter().find(|c| c.exists()).ok_or_else(|| {
+        Diag::new(format!("{} holds no checkpoint", path.display()))
+            .hint("a run folder has best.safetensors and last.safetensors, as `nntrain fit` writes them")
+            .into()
+    })
+}
+
+/// Copies a checkpoint's weights into a session; every one must be there in its shape.
+pub fn load_weights(session: &mut Session, checkpoint: &Checkpoint, file: &Path) -> Result<()> {
+    for index in 0..session.params().decls.len() {
+        let decl = &session.params().decls[index];
+        let found = checkpoint.tensor(&decl.path, &decl.shape);
+        let data = found.map_err(|what| Diag::new(format!("{}: {what}", file.display())))?.to_vec();
+        session.param_mut(index).copy_from_slice(&data);
+    }
+    Ok(())
+}
+
+/// Fills a program's inputs with samples `order` of a part.
+pub fn fill(
+    session: &mut Session,
+    program: usize,
+    part: &Part,
+    order: &[u32],
+    class_weights: Option<&[f32]>,
+) {
+    let [inputs, targets, weights] = session.batch_inputs(program, order.len());
+    part.gather(order, inputs, targets, weights);
+    if let Some(factors) = class_weights {
+        let width = targets.len() / order.len();
+        for (weight, row) in weights.iter_mut().zip(targets.chunks_exact(width)) {
+            *weight *= factors[class_of(row)];
+        }
+    }
+}
+
+/// Turns a model's outputs into what people ask for: probabilities, where the loss was given logits.
+#[derive(Clone, Copy, Debug)]
+pub enum Scores {
+    AsTheyAre,
+    Sigmoid,
+    /// Over rows of this many units.
+    Softmax(usize),
+}
+
+impl Scores {
+    pub fn convert(&self, outputs: &[f32], into: &mut Vec<f32>) {
+        into.clear();
+        into.extend_from_slice(outputs);
+        match self {
+            Scores::AsTheyAre => {}
+            Scores::Sigmoid => into.iter_mut().for_each(|v| *v = crate::kernels::math::sigmoid(*v)),
+            Scores::Softmax(units) => {
+                for row in into.chunks_exact_mut(*units) {
+                    let shift = crate::ops::softmax::log_sum_exp(row);
+                    row.iter_mut().for_each(|v| *v = crate::kernels::math::exp(*v - shift));
+                }
+            }
+        }
+    }
+}
+
+impl Loaded {
+    /// How this model's outputs become probabilities.
+    pub fn scores(&self) -> Scores {
+        let units = self.output.units();
+        match (self.experiment.training.loss.takes_logits(), units) {
+            (false, _) => Scores::AsTheyAre,
+            (true, 1) => Scores::Sigmoid,
+            (true, units) => Scores::Softmax(units),
+        }
+    }
+}

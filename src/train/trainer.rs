@@ -1,0 +1,271 @@
+//! The state of training and its steps: no files, no words to the user.
+
+use std::sync::Arc;
+
+use crate::bits::{from_bits, to_bits};
+use crate::checkpoint::Begun;
+use crate::data::Part;
+use crate::data::preprocessing::{Preprocessing, TargetEncoding};
+use crate::diag::{Diag, Failure};
+use crate::exec::Session;
+use crate::kernels::par::Pool;
+use crate::metrics::Accumulator;
+use crate::model::Experiment;
+use crate::model::lower::{EVAL, LOSS, Model, OUTPUT, TARGET, TRAIN};
+use crate::optim::Optimizer;
+use crate::rng::Stream;
+use crate::target::OutputKind;
+use crate::train::setup::{Prepared, fill};
+
+/// Loss and metrics over some samples.
+pub struct Judge {
+    accumulators: Vec<Box<dyn Accumulator>>,
+    units: Option<Units>,
+    ones: Vec<f32>,
+    loss_sum: f64,
+    samples: usize,
+}
+
+impl Judge {
+    pub fn new(
+        experiment: &Experiment,
+        output: &OutputKind,
+        preprocessing: &Preprocessing,
+        batch: usize,
+    ) -> Judge {
+        let bind =
+            |m: &Box<dyn crate::metrics::Metric>| m.bind(output).expect("checked when the model was lowered");
+        Judge {
+            accumulators: experiment.training.metrics.iter().map(bind).collect(),
+            units: Units::new(preprocessing, batch),
+            ones: vec![1.0; batch],
+            loss_sum: 0.0,
+            samples: 0,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.accumulators.iter_mut().for_each(|a| a.reset());
+        self.loss_sum = 0.0;
+        self.samples = 0;
+    }
+
+    /// Takes in the batch that a program has just run; returns the batch's loss, penalty included.
+    pub fn take(&mut self, session: &Session, program: usize, n: usize, penalty: f64) -> f64 {
+        let losses = session.output(program, LOSS, n);
+        let sum: f64 = losses.iter().map(|l| f64::from(*l)).sum();
+        self.loss_sum += sum + penalty * n as f64;
+        self.samples += n;
+        let (targets, predictions) = (session.output(program, TARGET, n), session.output(program, OUTPUT, n));
+        let (targets, predictions) = match &mut self.units {
+            Some(units) => units.convert(targets, predictions),
+            None => (targets, predictions),
+        };
+        for accumulator in &mut self.accumulators {
+            accumulator.update(targets, predictions, &self.ones[..n]);
+        }
+        sum / n as f64 + penalty
+    }
+
+    /// Loss, then each metric.
+    pub fn values(&self) -> Vec<f64> {
+        let loss = self.loss_sum / self.samples.max(1) as f64;
+        std::iter::once(loss).chain(self.accumulators.iter().map(|a| a.value())).collect()
+    }
+}
+
+/// Brings standardised targets and predictions back to the target's own units, for the metrics.
+struct Units {
+    offsets: Vec<f32>,
+    scales: Vec<f32>,
+    targets: Vec<f32>,
+    predictions: Vec<f32>,
+}
+
+impl Units {
+    /// `None` where the network works in the target's units already.
+    fn new(preprocessing: &Preprocessing, batch: usize) -> Option<Units> {
+        let TargetEncoding::Values { columns } = &preprocessing.target else { return None };
+        if columns.iter().all(|c| c.offset == 0.0 && c.scale == 1.0) {
+            return None;
+        }
+        let buffer = vec![0.0; batch * columns.len()];
+        Some(Units {
+            offsets: columns.iter().map(|c| c.offset as f32).collect(),
+            scales: columns.iter().map(|c| c.scale as f32).collect(),
+            targets: buffer.clone(),
+            predictions: buffer,
+        })
+    }
+
+    fn convert(&mut self, targets: &[f32], predictions: &[f32]) -> (&[f32], &[f32]) {
+        let width = self.offsets.len();
+        for (buffer, values) in [(&mut self.targets, targets), (&mut self.predictions, predictions)] {
+            for (i, (out, v)) in buffer.iter_mut().zip(values).enumerate() {
+                *out = v * self.scales[i % width] + self.offsets[i % width];
+            }
+        }
+        (&self.targets[..targets.len()], &self.predictions[..predictions.len()])
+    }
+}
+
+/// Training in progress.
+pub struct Trainer {
+    pub session: Session,
+    pub optimizer: Optimizer,
+    judge: Judge,
+    seed: u64,
+    shuffle: bool,
+    batch: usize,
+    class_weights: Option<Vec<f32>>,
+    /// Samples of the training part in this epoch's order.
+    order: Vec<u32>,
+    /// The validation part's own order, always the same.
+    steady: Vec<u32>,
+    /// Steps done in this epoch, and in all.
+    pub steps_done: usize,
+    pub step: u64,
+}
+
+impl Trainer {
+    /// Compiles the model and draws first weights.
+    pub fn new(prepared: &Prepared, model: Model, pool: Arc<Pool>) -> Trainer {
+        let experiment = &prepared.experiment;
+        let batch = prepared.batch_size();
+        let judge = Judge::new(experiment, &model.output, &prepared.dataset.preprocessing, batch);
+        let session = model.session(batch, pool);
+        let layout = session.layout().clone();
+        let mut tensors: Vec<_> =
+            layout.ranges.iter().filter(|r| r.end <= layout.trainable_len).cloned().collect();
+        tensors.sort_by_key(|r| r.start);
+        tensors.dedup();
+        let optimizer = Optimizer::new(experiment.training.optimizer.clone(), &tensors, layout.trainable_len);
+        let longest = prepared.dataset.validation.as_ref().map_or(0, Part::len);
+        let mut trainer = Trainer {
+            session,
+            optimizer,
+            judge,
+            seed: experiment.seed,
+            shuffle: experiment.training.shuffle,
+            batch,
+            class_weights: prepared.class_weights.clone(),
+            order: (0..prepared.dataset.train.len() as u32).collect(),
+            steady: (0..longest as u32).collect(),
+            steps_done: 0,
+            step: 0,
+        };
+        trainer.session.initialize(experiment.seed);
+        trainer
+    }
+
+    pub fn steps_per_epoch(&self) -> usize {
+        self.order.len().div_ceil(self.batch)
+    }
+
+    /// Starts an epoch (from 0): its order follows from seed and epoch alone.
+    pub fn begin_epoch(&mut self, epoch: usize) {
+        self.judge.reset();
+        self.steps_done = 0;
+        self.order.iter_mut().zip(0..).for_each(|(o, i)| *o = i);
+        if self.shuffle {
+            Stream::new(self.seed, "shuffle").shuffle(epoch as u32, &mut self.order);
+        }
+    }
+
+    /// One step of the epoch. The weights change only if the loss is finite.
+    pub fn train_step(&mut self, part: &Part) -> Result<(), Failure> {
+        let from = self.steps_done * self.batch;
+        let to = (from + self.batch).min(self.order.len());
+        let n = to - from;
+        fill(&mut self.session, TRAIN, part, &self.order[from..to], self.class_weights.as_deref());
+        let step = self.step as u32;
+        let penalty = self.session.penalty();
+        self.session.run(TRAIN, n, step);
+        let loss = self.judge.take(&self.session, TRAIN, n, penalty);
+        if !loss.is_finite() {
+            return Err(self.diverged(part, from..to, loss));
+        }
+        let pool = self.session.pool().clone();
+        let (weights, grads) = self.session.weights_and_grads();
+        self.optimizer.step(&pool, weights, grads);
+        self.steps_done += 1;
+        self.step += 1;
+        Ok(())
+    }
+
+    /// Loss and metrics of the epoch so far.
+    pub fn values(&self) -> Vec<f64> {
+        self.judge.values()
+    }
+
+    /// Loss and metrics over a part, with the inference program.
+    pub fn evaluate(&mut self, part: &Part) -> Vec<f64> {
+        self.judge.reset();
+        let penalty = self.session.penalty();
+        for from in (0..part.len()).step_by(self.batch) {
+            let n = self.batch.min(part.len() - from);
+            fill(&mut self.session, EVAL, part, &self.steady[from..from + n], None);
+            self.session.run(EVAL, n, 0);
+            self.judge.take(&self.session, EVAL, n, penalty);
+        }
+        self.judge.values()
+    }
+
+    /// What a checkpoint inside an epoch needs.
+    pub fn begun(&self) -> Option<Begun> {
+        (self.steps_done > 0 && self.steps_done < self.steps_per_epoch()).then(|| Begun {
+            steps: self.steps_done,
+            loss_sum: self.judge.loss_sum.into(),
+            samples: self.judge.samples,
+            metrics: self.judge.accumulators.iter().map(|a| to_bits(&a.state())).collect(),
+        })
+    }
+
+    /// Goes on inside an epoch that `begin_epoch` has started.
+    pub fn restore_begun(&mut self, begun: &Begun) -> Result<(), String> {
+        if begun.metrics.len() != self.judge.accumulators.len() {
+            return Err("the checkpoint's metrics are not the config's".into());
+        }
+        self.steps_done = begun.steps;
+        self.judge.loss_sum = begun.loss_sum.get();
+        self.judge.samples = begun.samples;
+        let states = self.judge.accumulators.iter_mut().zip(&begun.metrics);
+        states.into_iter().try_for_each(|(a, s)| a.restore(&from_bits(s)))
+    }
+
+    /// Finds where the first bad number came from, by running the batch again layer by layer.
+    fn diverged(&mut self, part: &Part, samples: std::ops::Range<usize>, loss: f64) -> Failure {
+        let n = samples.len();
+        let said = if loss.is_nan() { "not a number" } else { "infinite" };
+        let mut diag = Diag::new(format!(
+            "the loss became {said} in step {} (batch {} of the epoch)",
+            self.step + 1,
+            self.steps_done + 1
+        ));
+        let bad = |values: &[f32]| values.iter().any(|v| !v.is_finite());
+        let decls = &self.session.params().decls;
+        let weight = (0..decls.len()).find(|i| bad(self.session.param(*i)));
+        if let Some(index) = weight {
+            diag = diag.note(format!(
+                "`{}` holds a number that is not finite: the step before made it",
+                decls[index].path
+            ));
+        } else {
+            fill(&mut self.session, TRAIN, part, &self.order[samples.clone()], self.class_weights.as_deref());
+            let inputs = bad(self.session.input(TRAIN, 0, n)) || bad(self.session.input(TRAIN, 1, n));
+            let mut first = inputs.then(|| "the data".to_string());
+            self.session.replay(TRAIN, n, self.step as u32, |layer, outputs| {
+                if first.is_none() && outputs.iter().any(|o| bad(o)) {
+                    first = Some(format!("`{layer}`"));
+                }
+            });
+            if let Some(first) = first {
+                diag = diag.note(format!("the first to give a number that is not finite is {first}"));
+            }
+        }
+        let rows: Vec<String> = self.order[samples].iter().take(8).map(u32::to_string).collect();
+        diag = diag
+            .note(format!("samples of the batch (numbers in the training part): {}, ...", rows.join(", ")));
+        Failure::Diverged(diag.hint("lower the learning rate, or add clipnorm = 1.0 to the optimizer; check the data for extreme values"))
+    }
+}

@@ -1,0 +1,389 @@
+//! The program from outside: runs, files, exit codes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn nntrain(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nntrain"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    nntrain(args).output().expect("the binary starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn succeed(args: &[&str]) -> Output {
+    let output = run(args);
+    assert!(output.status.success(), "{args:?}: {}\n{}", output.status, stderr(&output));
+    output
+}
+
+fn config(name: &str) -> String {
+    format!("{}/configs/{name}.toml", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn data(name: &str) -> String {
+    format!("{}/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: &Path) -> String {
+    path.to_str().expect("temporary folders have plain names").to_string()
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// History rows without the columns that hold times.
+fn history(run: &Path) -> Vec<String> {
+    let file = String::from_utf8(read(&run.join("history.csv"))).unwrap();
+    let timeless = |line: &str| line.rsplitn(3, ',').nth(2).unwrap().to_string();
+    file.lines().map(timeless).collect()
+}
+
+fn assert_same_run(a: &Path, b: &Path, what: &str) {
+    assert_eq!(history(a), history(b), "{what}: history");
+    for file in ["last.safetensors", "best.safetensors"] {
+        assert!(tensors(&a.join(file)) == tensors(&b.join(file)), "{what}: {file} differs");
+    }
+}
+
+/// Names and bytes of all tensors; the metadata names folders, which differ.
+fn tensors(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let bytes = read(path);
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let mut all: Vec<_> = file.tensors().into_iter().map(|(n, t)| (n, t.data().to_vec())).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn fit_eval_and_predict_on_bundled_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("run");
+    let fit = succeed(&["fit", &config("cnn_digits"), "--epochs", "3", "--run-dir", &text(&run_dir)]);
+    assert_eq!(stdout(&fit).trim(), text(&run_dir), "standard output names the folder");
+    assert!(stderr(&fit).contains("Epoch 3/3"), "{}", stderr(&fit));
+    for file in ["config.toml", "history.csv", "history.svg", "last.safetensors", "best.safetensors"] {
+        assert!(run_dir.join(file).exists(), "{file} is written");
+    }
+    let header = String::from_utf8(read(&run_dir.join("history.csv"))).unwrap();
+    let columns = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds,samples_per_second";
+    assert_eq!(header.lines().next(), Some(columns));
+
+    let eval = succeed(&["eval", &text(&run_dir), "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&eval)).unwrap();
+    assert!(json["accuracy"].as_f64().unwrap() > 0.9, "{json}");
+    assert_eq!(json["classes"].as_array().unwrap().len(), 10);
+    assert_eq!(json["confusion_matrix"].as_array().unwrap().len(), 10);
+
+    let out = folder.path().join("out.csv");
+    succeed(&["predict", &text(&run_dir), &data("digits.csv"), "-o", &text(&out), "--probabilities"]);
+    let predicted = String::from_utf8(read(&out)).unwrap();
+    assert_eq!(predicted.lines().count(), 1798);
+    let truth = String::from_utf8(read(Path::new(&data("digits.csv")))).unwrap();
+    let pairs = predicted.lines().skip(1).zip(truth.lines().skip(1));
+    let hits = pairs.filter(|(p, t)| p.split(',').next() == t.rsplit(',').next()).count();
+    assert!(hits > 1650, "{hits} of 1797");
+}
+
+#[test]
+fn the_stored_config_reproduces_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    succeed(&["fit", &config("house_prices"), "--epochs", "50", "--run-dir", &text(&a)]);
+    succeed(&["fit", &text(&a.join("config.toml")), "--run-dir", &text(&b)]);
+    assert_same_run(&a, &b, "the stored config");
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let dirs: Vec<PathBuf> = ["1", "2", "5"].iter().map(|n| folder.path().join(n)).collect();
+    for (dir, threads) in dirs.iter().zip(["1", "2", "5"]) {
+        succeed(&[
+            "fit",
+            &config("cnn_digits"),
+            "--epochs",
+            "2",
+            "--threads",
+            threads,
+            "--run-dir",
+            &text(dir),
+        ]);
+    }
+    assert_same_run(&dirs[0], &dirs[1], "2 threads");
+    assert_same_run(&dirs[0], &dirs[2], "5 threads");
+}
+
+/// Kills the run as soon as a checkpoint of a new kind is there, goes on, and compares with a run
+/// that was left alone. Where exactly it dies differs from time to time: the result must not.
+#[test]
+fn a_killed_run_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    let sets = ["--epochs", "4", "--set", "callbacks.backup_and_restore.save_freq=7"];
+    let fit = |dir: &Path| {
+        let dir = text(dir);
+        let config = config("cnn_digits");
+        nntrain(&[&["fit", &config, "--run-dir", &dir], &sets[..]].concat())
+    };
+    assert!(fit(&whole).output().unwrap().status.success());
+    for checkpoints in [1, 3, 9, 17] {
+        let dir = folder.path().join(format!("killed{checkpoints}"));
+        let mut child = fit(&dir).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let mut seen = std::collections::HashSet::new();
+        while seen.len() < checkpoints && child.try_wait().unwrap().is_none() {
+            if let Ok(bytes) = std::fs::read(dir.join("last.safetensors")) {
+                seen.insert(bytes);
+            }
+        }
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        assert!(!status.success(), "killed before it ended");
+        succeed(&["fit", "--resume", &text(&dir)]);
+        assert_same_run(&whole, &dir, &format!("killed after {checkpoints} checkpoints"));
+    }
+}
+
+#[test]
+fn a_finished_run_is_extended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    succeed(&["fit", &config("cnn_digits"), "--epochs", "3", "--run-dir", &text(&whole)]);
+    succeed(&["fit", &config("cnn_digits"), "--epochs", "1", "--run-dir", &text(&parts)]);
+    succeed(&["fit", "--resume", &text(&parts), "--epochs", "3"]);
+    assert_same_run(&whole, &parts, "1 epoch and 2 more");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_saves_and_says_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, dir) = (folder.path().join("whole"), folder.path().join("run"));
+    let sets = ["--epochs", "3", "--set", "callbacks.backup_and_restore.save_freq=5"];
+    let args = |dir: &Path| {
+        [
+            &["fit".to_string(), config("cnn_digits"), "--run-dir".into(), text(dir)][..],
+            &sets.map(String::from)[..],
+        ]
+        .concat()
+    };
+    let spawn = |dir: &Path| {
+        let args = args(dir);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        nntrain(&args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    };
+    assert!(spawn(&whole).wait_with_output().unwrap().status.success());
+    let child = spawn(&dir);
+    while !dir.join("last.safetensors").exists() {
+        std::thread::yield_now();
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nntrain fit --resume"), "{}", stderr(&output));
+    succeed(&["fit", "--resume", &text(&dir)]);
+    assert_same_run(&whole, &dir, "interrupted");
+}
+
+#[test]
+fn divergence_is_said_and_the_last_good_state_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let output = run(&[
+        "fit",
+        &config("house_prices"),
+        "--run-dir",
+        &text(&dir),
+        "--set",
+        "training.optimizer.learning_rate=1e30",
+    ]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let said = stderr(&output);
+    assert!(said.contains("the loss became") && said.contains("hint:"), "{said}");
+    for tensor in tensors(&dir.join("last.safetensors")) {
+        let numbers = tensor.1.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        assert!(numbers.into_iter().all(f32::is_finite), "{} is finite", tensor.0);
+    }
+}
+
+#[test]
+fn no_epochs_write_the_first_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    succeed(&["fit", &config("cnn_digits"), "--epochs", "0", "--run-dir", &text(&dir)]);
+    succeed(&["eval", &text(&dir)]);
+    assert_eq!(history(&dir).len(), 1, "a header and no rows");
+}
+
+#[test]
+fn predict_streams_from_stdin_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    succeed(&["fit", &config("house_prices"), "--epochs", "20", "--run-dir", &text(&dir)]);
+    let rows: String = (0..1000).map(|i| format!("{},{}\r\n", 60 + i % 100, i % 30)).collect();
+    let input = folder.path().join("in.csv");
+    // Another order of columns, a column too many, quotes, CRLF and a byte-order mark: all read.
+    let swapped: String =
+        rows.lines().map(|l| l.split_once(',').unwrap()).map(|(s, a)| format!("x,{a},\"{s}\"\r\n")).collect();
+    std::fs::write(&input, format!("\u{feff}note,age,size\r\n{swapped}")).unwrap();
+    let from_file = succeed(&["predict", &text(&dir), &text(&input)]);
+    let mut child =
+        nntrain(&["predict", &text(&dir), "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    use std::io::Write;
+    child.stdin.take().unwrap().write_all(format!("size,age\n{rows}").as_bytes()).unwrap();
+    let piped = child.wait_with_output().unwrap();
+    assert!(piped.status.success());
+    assert_eq!(stdout(&piped), stdout(&from_file));
+    assert_eq!(stdout(&piped).lines().count(), 1001);
+}
+
+#[test]
+fn a_bad_row_is_named_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, input, out) =
+        (folder.path().join("run"), folder.path().join("in.csv"), folder.path().join("out.csv"));
+    succeed(&["fit", &config("house_prices"), "--epochs", "1", "--run-dir", &text(&dir)]);
+    std::fs::write(&input, "size,age\n100,5\n90,old\n").unwrap();
+    for args in [vec!["predict", "RUN", "IN", "-o", "OUT"], vec!["predict", "RUN", "IN"]] {
+        let (r, i, o) = (text(&dir), text(&input), text(&out));
+        let args: Vec<&str> = args
+            .into_iter()
+            .map(|a| match a {
+                "RUN" => &r,
+                "IN" => &i,
+                "OUT" => &o,
+                a => a,
+            })
+            .collect();
+        let output = run(&args);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("in.csv:3:4"), "{}", stderr(&output));
+        assert!(stdout(&output).is_empty() && !out.exists());
+    }
+}
+
+#[test]
+fn damaged_checkpoints_are_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    succeed(&["fit", &config("house_prices"), "--epochs", "1", "--run-dir", &text(&dir)]);
+    let good = read(&dir.join("best.safetensors"));
+    let check = |name: &str, bytes: &[u8], part: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        let output = run(&["eval", &text(&file), "--data", &data("houses.csv")]);
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", stderr(&output));
+        assert!(stderr(&output).contains(part), "{name}: {}", stderr(&output));
+    };
+    check("truncated.safetensors", &good[..good.len() - 10], "not a complete safetensors file");
+    check("empty.safetensors", b"", "not a complete safetensors file");
+    check("text.safetensors", b"hello, this is not a checkpoint", "not a complete safetensors file");
+    // One bit anywhere in the tensors or in the metadata.
+    let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    let mut flipped = good.clone();
+    flipped[header + 5] ^= 1;
+    check("flipped.safetensors", &flipped, "checksum");
+    let version =
+        String::from_utf8_lossy(&good).find("\\\"format\\\":1").expect("the format is in the metadata");
+    let mut other = good.clone();
+    other[version + 11] = b'9';
+    check("version.safetensors", &other, "format version 9");
+}
+
+/// Every single bit of the metadata matters: none can flip unnoticed.
+#[test]
+fn no_flipped_bit_of_the_header_goes_unnoticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    succeed(&["fit", &config("house_prices"), "--epochs", "0", "--run-dir", &text(&dir)]);
+    let good = read(&dir.join("best.safetensors"));
+    let header = 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;
+    let file = folder.path().join("flipped.safetensors");
+    let mut unnoticed = vec![];
+    for at in (0..header).step_by(7) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&file, &bytes).unwrap();
+        if nntrain::checkpoint::read(&file).is_ok() {
+            unnoticed.push(at);
+        }
+    }
+    // A flip that turns padding after the header from one white space into another changes nothing.
+    unnoticed.retain(|at| good[*at] != b' ');
+    assert!(unnoticed.is_empty(), "flips at {unnoticed:?} of {header}");
+}
+
+#[test]
+fn an_unwritable_run_folder_is_found_before_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    let output = run(&["fit", &config("house_prices"), "--run-dir", &text(&file.join("run"))]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot make the run folder"), "{}", stderr(&output));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_with_nothing_half_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    succeed(&["fit", &config("house_prices"), "--epochs", "1", "--run-dir", &text(&dir)]);
+    let output = nntrain(&["predict", &text(&dir), &data("houses.csv")])
+        .stdout(std::fs::File::options().write(true).open("/dev/full").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("cannot write to standard output"), "{}", stderr(&output));
+}
+
+#[test]
+fn usage_mistakes_exit_with_2_and_help_has_examples() {
+    for args in [
+        &["fit"][..],
+        &["fit", "a", "--resume", "b"],
+        &["no-such-command"],
+        &["fit", "x.toml", "--threads", "0"],
+    ] {
+        assert_eq!(run(args).status.code(), Some(2), "{args:?}");
+    }
+    let missing = run(&["fit", "no/such.toml"]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("no/such.toml"), "{}", stderr(&missing));
+    for command in ["fit", "eval", "predict", "summary", "check"] {
+        assert!(stdout(&succeed(&[command, "--help"])).contains("Examples:"), "{command}");
+    }
+}
+
+#[test]
+fn verbosity_and_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = |n: &str| text(&folder.path().join(n));
+    let silent =
+        succeed(&["fit", &config("house_prices"), "--epochs", "2", "--verbose", "0", "--run-dir", &dir("a")]);
+    assert!(stderr(&silent).is_empty(), "{}", stderr(&silent));
+    let lines = succeed(&["fit", &config("house_prices"), "--epochs", "2", "--run-dir", &dir("b")]);
+    let said = stderr(&lines);
+    assert_eq!(said.matches("Epoch ").count(), 2, "no terminal: a line per epoch, no bar: {said}");
+    assert!(!said.contains('\r') && !said.contains('\u{1b}'), "{said:?}");
+}
+
+#[test]
+fn summary_counts_parameters() {
+    let output = succeed(&["summary", &config("cnn_digits")]);
+    let said = stdout(&output);
+    for part in ["conv2d", "(Conv2D)", "dense_1", "[N,10]", "320", "9,248"] {
+        assert!(said.contains(part), "{part} is not in\n{said}");
+    }
+}

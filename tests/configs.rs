@@ -1,0 +1,59 @@
+//! Every config that ships compiles, for the data that it names.
+
+use std::path::Path;
+
+use nntrain::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding};
+use nntrain::diag::Failure;
+use nntrain::model::Experiment;
+use nntrain::model::lower::Model;
+use nntrain::shape::Shape;
+use nntrain::train::{Options, Prepared};
+
+fn say(failure: &Failure) -> String {
+    failure.diags().iter().map(|d| d.render(false)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_config_compiles() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "toml") {
+            continue;
+        }
+        seen += 1;
+        let text = std::fs::read_to_string(&path).unwrap();
+        let experiment = Experiment::open(&path, &[]).unwrap_or_else(|f| panic!("{}", say(&f)));
+        assert_eq!(
+            experiment.name,
+            path.file_stem().unwrap().to_str().unwrap(),
+            "a config's name is its file's"
+        );
+        let image = |names: usize, shape: &[usize]| Preprocessing {
+            input: InputEncoding::Pixels { shape: shape.to_vec(), divisor: 255.0 },
+            target: TargetEncoding::Classes {
+                column: "label".into(),
+                names: (0..names).map(|n| n.to_string()).collect(),
+                one_hot: text.contains("label_mode = \"categorical\""),
+            },
+        };
+        // Data that does not ship is stood for by its shape.
+        let stand_in = if text.contains("mnist\"") {
+            Some(image(10, &[28, 28, 1]))
+        } else if text.contains("\"cifar10\"") {
+            Some(image(10, &[32, 32, 3]))
+        } else {
+            None
+        };
+        let compiled = match stand_in {
+            Some(preprocessing) => {
+                let InputEncoding::Pixels { shape, .. } = &preprocessing.input else { unreachable!() };
+                Model::lower(&experiment, &Shape::batch(shape.clone()), &preprocessing)
+            }
+            None => Prepared::new(experiment, &Options::default()).map(|(_, model)| model),
+        };
+        compiled.unwrap_or_else(|f| panic!("{}: {}", path.display(), say(&f)));
+    }
+    assert!(seen >= 8, "{seen} configs");
+}
