@@ -9,7 +9,20 @@ use crate::config::registry::{Entry, Registry};
 use crate::graph::{Builder, Mismatch, Var};
 
 mod activation;
+mod axes;
 mod dense;
+mod elu;
+mod flatten;
+mod leaky_relu;
+mod permute;
+mod prelu;
+#[cfg(test)]
+mod refusals;
+mod relu;
+mod rescaling;
+mod reshape;
+mod softmax;
+mod zero_padding2d;
 
 /// A word of `[[layers]]` with its keys read.
 pub trait Layer: Debug + Send + Sync {
@@ -34,8 +47,23 @@ pub enum Arity {
 pub type LayerEntry = Entry<dyn Layer>;
 
 /// Every layer there is.
-pub static LAYERS: Registry<dyn Layer> =
-    Registry { kind: "layer", entries: &[activation::ENTRY, dense::ENTRY] };
+pub static LAYERS: Registry<dyn Layer> = Registry {
+    kind: "layer",
+    entries: &[
+        activation::ENTRY,
+        dense::ENTRY,
+        elu::ENTRY,
+        flatten::ENTRY,
+        leaky_relu::ENTRY,
+        permute::ENTRY,
+        prelu::ENTRY,
+        relu::ENTRY,
+        rescaling::ENTRY,
+        reshape::ENTRY,
+        softmax::ENTRY,
+        zero_padding2d::ENTRY,
+    ],
+};
 
 /// The single input of a layer that takes one.
 fn one(x: &[Var]) -> Var {

@@ -3,4 +3,7 @@
 pub mod function;
 pub mod map;
 pub mod matmul;
+pub mod pad;
+pub mod prelu;
 pub mod softmax;
+pub mod transpose;
