@@ -9,12 +9,21 @@ use crate::config::registry::{Entry, Registry};
 use crate::graph::{Builder, Mismatch, Var};
 
 mod activation;
+mod average_pooling1d;
+mod average_pooling2d;
 mod axes;
 mod dense;
 mod elu;
 mod flatten;
+mod global_average_pooling1d;
+mod global_average_pooling2d;
+mod global_max_pooling1d;
+mod global_max_pooling2d;
 mod leaky_relu;
+mod max_pooling1d;
+mod max_pooling2d;
 mod permute;
+mod pooling;
 mod prelu;
 #[cfg(test)]
 mod refusals;
@@ -51,10 +60,18 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
     kind: "layer",
     entries: &[
         activation::ENTRY,
+        average_pooling1d::ENTRY,
+        average_pooling2d::ENTRY,
         dense::ENTRY,
         elu::ENTRY,
         flatten::ENTRY,
+        global_average_pooling1d::ENTRY,
+        global_average_pooling2d::ENTRY,
+        global_max_pooling1d::ENTRY,
+        global_max_pooling2d::ENTRY,
         leaky_relu::ENTRY,
+        max_pooling1d::ENTRY,
+        max_pooling2d::ENTRY,
         permute::ENTRY,
         prelu::ENTRY,
         relu::ENTRY,

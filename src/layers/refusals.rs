@@ -56,3 +56,16 @@ fn axes() {
         ("type = \"PReLU\"\nshared_axes = [3]", &[&[3, 4]], &["3", "[N,3,4]", "1 to 2"]),
     ]);
 }
+
+#[test]
+fn windows() {
+    check(&[
+        ("type = \"MaxPooling2D\"\npool_size = 3", &[&[2, 5, 4]], &["[3, 3]", "[N,2,5,4]"]),
+        ("type = \"AveragePooling1D\"\npool_size = 3", &[&[2, 5]], &["[3]", "[N,2,5]"]),
+        ("type = \"MaxPooling2D\"", &[&[8, 4]], &["[N,H,W,C]", "[N,8,4]"]),
+        ("type = \"GlobalMaxPooling1D\"", &[&[2, 8, 4]], &["[N,T,C]", "[N,2,8,4]"]),
+        ("type = \"AveragePooling2D\"", &[&[2, 8, 4]], &["`AveragePooling2D` needs `pool_size`"]),
+        ("type = \"MaxPooling1D\"\npadding = \"causal\"", &[&[8, 4]], &["causal", "same"]),
+        ("type = \"MaxPooling1D\"\npool_size = 0", &[&[8, 4]], &["at least 1, got 0"]),
+    ]);
+}
