@@ -18,8 +18,8 @@ pub const ENTRY: LayerEntry = LayerEntry {
 };
 
 #[derive(Debug)]
-struct Activation {
-    function: Box<dyn Function>,
+pub(super) struct Activation {
+    pub(super) function: Box<dyn Function>,
 }
 
 impl Layer for Activation {

@@ -9,7 +9,29 @@ use crate::config::registry::{Entry, Registry};
 use crate::graph::{Builder, Mismatch, Var};
 
 mod activation;
+mod average_pooling1d;
+mod average_pooling2d;
+mod axes;
 mod dense;
+mod elu;
+mod flatten;
+mod global_average_pooling1d;
+mod global_average_pooling2d;
+mod global_max_pooling1d;
+mod global_max_pooling2d;
+mod leaky_relu;
+mod max_pooling1d;
+mod max_pooling2d;
+mod permute;
+mod pooling;
+mod prelu;
+#[cfg(test)]
+mod refusals;
+mod relu;
+mod rescaling;
+mod reshape;
+mod softmax;
+mod zero_padding2d;
 
 /// A word of `[[layers]]` with its keys read.
 pub trait Layer: Debug + Send + Sync {
@@ -34,8 +56,31 @@ pub enum Arity {
 pub type LayerEntry = Entry<dyn Layer>;
 
 /// Every layer there is.
-pub static LAYERS: Registry<dyn Layer> =
-    Registry { kind: "layer", entries: &[activation::ENTRY, dense::ENTRY] };
+pub static LAYERS: Registry<dyn Layer> = Registry {
+    kind: "layer",
+    entries: &[
+        activation::ENTRY,
+        average_pooling1d::ENTRY,
+        average_pooling2d::ENTRY,
+        dense::ENTRY,
+        elu::ENTRY,
+        flatten::ENTRY,
+        global_average_pooling1d::ENTRY,
+        global_average_pooling2d::ENTRY,
+        global_max_pooling1d::ENTRY,
+        global_max_pooling2d::ENTRY,
+        leaky_relu::ENTRY,
+        max_pooling1d::ENTRY,
+        max_pooling2d::ENTRY,
+        permute::ENTRY,
+        prelu::ENTRY,
+        relu::ENTRY,
+        rescaling::ENTRY,
+        reshape::ENTRY,
+        softmax::ENTRY,
+        zero_padding2d::ENTRY,
+    ],
+};
 
 /// The single input of a layer that takes one.
 fn one(x: &[Var]) -> Var {

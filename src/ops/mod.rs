@@ -1,6 +1,12 @@
 //! Arithmetic on the graph: one file per op, forward and its gradient side by side.
 
+pub mod average_pool;
 pub mod function;
 pub mod map;
 pub mod matmul;
+pub mod max_pool;
+pub mod pad;
+pub mod pooling;
+pub mod prelu;
 pub mod softmax;
+pub mod transpose;

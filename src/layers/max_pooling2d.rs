@@ -1,0 +1,24 @@
+//! MaxPooling2D: the largest number of each window. x `[N, H, W, C]`, y `[N, H', W', C]`.
+//! Keys `pool_size` (2), `strides` (pool_size), `padding` (valid or same).
+//! Keras: `layers.MaxPooling2D`.
+
+use crate::layers::LayerEntry;
+use crate::layers::pooling::{Kind, Pooling};
+
+pub const ENTRY: LayerEntry = LayerEntry {
+    name: "MaxPooling2D",
+    aliases: &[],
+    about: "the largest number of each window",
+    parse: |f| Box::new(Pooling::<2>::read(f, Kind::Max, Some([2; 2]))),
+};
+
+#[cfg(test)]
+crate::battery! {
+    "type = \"MaxPooling2D\"" on [5, 4, 21];
+    "type = \"MaxPooling2D\"\npool_size = 2" on [5, 4, 21];
+    "type = \"MaxPooling2D\"\npool_size = 2\npadding = \"same\"" on [5, 3, 6];
+    "type = \"MaxPooling2D\"\npool_size = 3\nstrides = 2\npadding = \"same\"" on [5, 6, 2];
+    "type = \"MaxPooling2D\"\npool_size = [3, 1]\nstrides = 1" on [4, 3, 3];
+    "type = \"MaxPooling2D\"\npool_size = [1, 2]\nstrides = [2, 3]\npadding = \"same\"" on [3, 7, 1];
+    "type = \"MaxPooling2D\"\npool_size = 3\npadding = \"same\"" on [7, 1, 2];
+}

@@ -1,0 +1,71 @@
+//! What does not fit is refused with the values of both sides: at reading or at lowering.
+
+use crate::graph::{Builder, Mode, Params, Var};
+use crate::shape::Shape;
+use crate::testing::battery;
+
+/// The message with which a layer is refused on inputs of these shapes.
+fn refusal(toml: &str, inputs: &[&[usize]]) -> String {
+    let layer = match battery::parse(toml) {
+        Err(diags) => return diags[0].message.clone(),
+        Ok(layer) => layer,
+    };
+    let mut params = Params::default();
+    let mut g = Builder::new(&mut params, Mode::Train, 0);
+    let x: Vec<Var> = inputs.iter().map(|dims| g.input(Shape::batch(*dims))).collect();
+    g.enter("layer", true);
+    match layer.lower(&mut g, &x) {
+        Err(mismatch) => mismatch.message,
+        Ok(y) => panic!("{toml} on {inputs:?} gave {}", g.shape(y)),
+    }
+}
+
+/// A layer, its input shapes, and what the message must contain.
+type Case<'a> = (&'a str, &'a [&'a [usize]], &'a [&'a str]);
+
+fn check(cases: &[Case<'_>]) {
+    for (toml, inputs, parts) in cases {
+        let message = refusal(toml, inputs);
+        for part in *parts {
+            assert!(message.contains(part), "{toml} on {inputs:?}: `{message}` has no `{part}`");
+        }
+    }
+}
+
+#[test]
+fn shapes() {
+    check(&[
+        ("type = \"Reshape\"\ntarget_shape = [5, 2]", &[&[3, 4]], &["[N,3,4]", "12", "[5, 2]", "10"]),
+        ("type = \"Reshape\"\ntarget_shape = [5, -1]", &[&[3, 4]], &["[N,3,4]", "[5, -1]", "divide"]),
+        ("type = \"Reshape\"\ntarget_shape = [13, -1]", &[&[3, 4]], &["12", "13"]),
+        ("type = \"Reshape\"\ntarget_shape = [-1, -1]", &[&[3, 4]], &["only one", "[-1, -1]"]),
+        ("type = \"Reshape\"\ntarget_shape = [0]", &[&[3, 4]], &["got 0"]),
+        ("type = \"Permute\"\ndims = [2, 1]", &[&[3, 4, 5]], &["[2, 1]", "[N,3,4,5]", "3"]),
+        ("type = \"Permute\"\ndims = [0, 1]", &[&[3, 4]], &["[0, 1]"]),
+        ("type = \"ZeroPadding2D\"", &[&[3, 4]], &["[N,H,W,C]", "[N,3,4]"]),
+        ("type = \"ZeroPadding2D\"\npadding = [1, 2, 3]", &[&[3, 4, 1]], &["3 entries"]),
+    ]);
+}
+
+#[test]
+fn axes() {
+    check(&[
+        ("type = \"Softmax\"\naxis = 0", &[&[3, 4]], &["axis 0", "[N,3,4]"]),
+        ("type = \"Softmax\"\naxis = 3", &[&[3, 4]], &["axis 3", "[N,3,4]"]),
+        ("type = \"Softmax\"\naxis = -4", &[&[3, 4]], &["axis -4", "[N,3,4]"]),
+        ("type = \"PReLU\"\nshared_axes = [3]", &[&[3, 4]], &["3", "[N,3,4]", "1 to 2"]),
+    ]);
+}
+
+#[test]
+fn windows() {
+    check(&[
+        ("type = \"MaxPooling2D\"\npool_size = 3", &[&[2, 5, 4]], &["[3, 3]", "[N,2,5,4]"]),
+        ("type = \"AveragePooling1D\"\npool_size = 3", &[&[2, 5]], &["[3]", "[N,2,5]"]),
+        ("type = \"MaxPooling2D\"", &[&[8, 4]], &["[N,H,W,C]", "[N,8,4]"]),
+        ("type = \"GlobalMaxPooling1D\"", &[&[2, 8, 4]], &["[N,T,C]", "[N,2,8,4]"]),
+        ("type = \"AveragePooling2D\"", &[&[2, 8, 4]], &["`AveragePooling2D` needs `pool_size`"]),
+        ("type = \"MaxPooling1D\"\npadding = \"causal\"", &[&[8, 4]], &["causal", "same"]),
+        ("type = \"MaxPooling1D\"\npool_size = 0", &[&[8, 4]], &["at least 1, got 0"]),
+    ]);
+}
