@@ -1,4 +1,6 @@
 //! Pictures and tables for people.
 
+mod axis;
 pub mod history_svg;
+mod svg;
 pub mod table;

@@ -417,6 +417,7 @@ impl Run {
             &self.prepared.experiment.name,
             &self.history.columns,
             &self.history.rows,
+            self.best.as_ref().map(|b| b.epoch),
         ))
     }
 
