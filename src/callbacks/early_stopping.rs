@@ -60,4 +60,10 @@ impl EarlyStopping {
         }
         state.wait >= self.patience && epoch > 0
     }
+
+    /// Whether the epoch that just ended has the weights to restore: the best one by `min_delta`, or
+    /// before `start_from_epoch` the last one.
+    pub fn keeps(&self, state: &State, epoch: usize) -> bool {
+        epoch < self.start_from_epoch || state.best_epoch == epoch
+    }
 }

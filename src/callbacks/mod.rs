@@ -71,6 +71,17 @@ impl Callbacks {
         // Weights that early stopping restores are the ones that count as best.
         let restored = early_stopping.as_ref().filter(|e| e.restore_best_weights).map(|e| e.monitor.clone());
         let model_checkpoint = f.section("model_checkpoint", |s| ModelCheckpoint::read(s, scene));
+        if let (Some(kept), Some(restored)) = (model_checkpoint.as_ref().map(|m| &m.monitor), &restored)
+            && kept != restored
+        {
+            let message = format!(
+                "keeps the best weights by `{}`, but early_stopping restores the best by `{}`",
+                kept.name, restored.name
+            );
+            let hint =
+                "there is one best.safetensors: give both the same monitor, or leave model_checkpoint out";
+            f.error("model_checkpoint", message, Some(hint.into()));
+        }
         let model_checkpoint = model_checkpoint.unwrap_or_else(|| ModelCheckpoint::new(restored, scene));
         let save_freq = f.section("backup_and_restore", read_save_freq).unwrap_or(SaveFreq::Epoch);
         Callbacks {
@@ -158,12 +169,15 @@ impl Running {
             self.state.learning_rate = rate.into();
             verdict.learning_rate = Some(rate);
         }
-        if let (Some(c), Some(s)) = (&self.callbacks.early_stopping, &mut self.state.early_stopping)
-            && c.end_epoch(s, epoch, value(&c.monitor.name))
-        {
-            let best = s.best_epoch + 1;
-            verdict.notes.push(format!("EarlyStopping: {} was best in epoch {best}", c.monitor.name));
-            verdict.stop = true;
+        if let (Some(c), Some(s)) = (&self.callbacks.early_stopping, &mut self.state.early_stopping) {
+            verdict.stop = c.end_epoch(s, epoch, value(&c.monitor.name));
+            if c.restore_best_weights {
+                verdict.best = c.keeps(s, epoch);
+            }
+            if verdict.stop {
+                let best = s.best_epoch + 1;
+                verdict.notes.push(format!("EarlyStopping: {} was best in epoch {best}", c.monitor.name));
+            }
         }
         verdict
     }

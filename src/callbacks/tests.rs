@@ -133,3 +133,40 @@ fn the_best_epoch_follows_what_early_stopping_restores() {
         [0.5, 0.4, 0.6, 0.6].iter().map(|v| restoring.model_checkpoint.end_epoch(&mut state, *v)).collect();
     assert_eq!(best, [true, false, true, false]);
 }
+
+/// Keras restores the weights that early stopping itself took for the best.
+#[test]
+fn the_weights_that_are_restored_are_keras_s() {
+    let file = golden::load("callbacks.json");
+    let mut compared = 0;
+    for case in
+        golden::cases(&file).iter().filter(|c| golden::text(c, "toml").contains("restore_best_weights"))
+    {
+        compared += 1;
+        let (name, toml) = (golden::text(case, "name"), golden::text(case, "toml"));
+        let (callbacks, diags) = read(&section("early_stopping", toml), &scene());
+        assert!(diags.is_empty(), "{name}: {diags:?}");
+        let monitor = callbacks.early_stopping.as_ref().unwrap().monitor.name.clone();
+        let mut running = Running::new(&callbacks, 0.1);
+        let mut best = None;
+        for (epoch, value) in golden::numbers(&case["values"]).into_iter().enumerate() {
+            let verdict = running.end_epoch(epoch, &[(monitor.clone(), value)]);
+            best = if verdict.best { Some(epoch as u64) } else { best };
+            if verdict.stop {
+                break;
+            }
+        }
+        assert_eq!(best, case["weights_of_epoch"].as_u64(), "{name}");
+    }
+    assert!(compared > 5, "{compared}");
+}
+
+#[test]
+fn one_best_for_the_checkpoint_and_for_early_stopping() {
+    let stopping = "early_stopping = { monitor = \"val_loss\", restore_best_weights = true }";
+    let (_, diags) =
+        read(&format!("{stopping}\nmodel_checkpoint = {{ monitor = \"val_accuracy\" }}"), &scene());
+    assert!(diags[0].contains("`val_accuracy`") && diags[0].contains("`val_loss`"), "{diags:?}");
+    let (_, diags) = read(&format!("{stopping}\nmodel_checkpoint = {{ monitor = \"val_loss\" }}"), &scene());
+    assert!(diags.is_empty(), "{diags:?}");
+}
