@@ -75,7 +75,7 @@ pub fn draw(name: &str, columns: &[String], rows: &[Vec<f64>], best_epoch: Optio
     let mut svg = Svg::new(width, height, &format!("Training history of {name}"), STYLE);
     svg.rectangle("card", 0.5, 0.5, width - 1.0, height - 1.0, 10.0);
     // About as many characters as there is room for beside the legend.
-    let name = cut(name, ((width - 290.0) / 9.5) as usize);
+    let name = cut(name, ((width - 290.0) / 10.5) as usize);
     svg.text("title", (MARGIN + 8.0, 30.0), Anchor::Start, &name);
     svg.text("small", (MARGIN + 8.0, 50.0), Anchor::Start, &history.summary(&panels, best));
     legend(&mut svg, width - MARGIN - RIGHT, panels.iter().any(|p| p.validation.is_some()));
