@@ -87,7 +87,7 @@ impl View for &Tensor<'_> {
         Cow::Owned(self.data.iter().flat_map(|v| v.to_le_bytes()).collect())
     }
     fn data_len(&self) -> usize {
-        self.data.len() * size_of::<f32>()
+        size_of_val(self.data)
     }
 }
 

@@ -6,6 +6,9 @@ pub mod predict;
 pub mod progress;
 pub mod run_folder;
 pub mod setup;
-mod trainer;
+pub mod trainer;
 
 pub use setup::{Loaded, Options, Prepared};
+
+#[cfg(test)]
+mod tests;

@@ -33,10 +33,10 @@ impl Judge {
         preprocessing: &Preprocessing,
         batch: usize,
     ) -> Judge {
-        let bind =
-            |m: &Box<dyn crate::metrics::Metric>| m.bind(output).expect("checked when the model was lowered");
+        let metrics = experiment.training.metrics.iter();
+        let bound = metrics.map(|m| m.bind(output).expect("checked when the model was lowered"));
         Judge {
-            accumulators: experiment.training.metrics.iter().map(bind).collect(),
+            accumulators: bound.collect(),
             units: Units::new(preprocessing, batch),
             ones: vec![1.0; batch],
             loss_sum: 0.0,

@@ -1,0 +1,120 @@
+//! Nothing is allocated in the training step, nor in an evaluation batch.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use nntrain::model::Experiment;
+use nntrain::train::trainer::Trainer;
+use nntrain::train::{Options, Prepared};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(f: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.load(Ordering::SeqCst);
+    f();
+    ALLOCATIONS.load(Ordering::SeqCst) - before
+}
+
+const LAYERS: &str = r#"
+[[layers]]
+type = "Conv2D"
+filters = 8
+kernel_size = 3
+padding = "same"
+[[layers]]
+type = "BatchNormalization"
+[[layers]]
+type = "ReLU"
+[[layers]]
+type = "MaxPooling2D"
+name = "pooled"
+[[layers]]
+type = "DepthwiseConv2D"
+kernel_size = 3
+padding = "same"
+activation = "gelu"
+[[layers]]
+type = "Add"
+from = ["depthwise_conv2d", "pooled"]
+[[layers]]
+type = "SpatialDropout2D"
+rate = 0.1
+[[layers]]
+type = "Conv2D"
+filters = 6
+kernel_size = 2
+strides = 2
+activation = "relu"
+[[layers]]
+type = "GlobalAveragePooling2D"
+[[layers]]
+type = "LayerNormalization"
+[[layers]]
+type = "Dropout"
+rate = 0.2
+[[layers]]
+type = "Dense"
+units = 10
+activation = "softmax"
+"#;
+
+#[test]
+fn steps_allocate_nothing() {
+    let optimizers = [
+        "{ type = \"SGD\", momentum = 0.9, nesterov = true, clipnorm = 1.0 }",
+        "{ type = \"Adam\", amsgrad = true, global_clipnorm = 1.0, use_ema = true }",
+        "{ type = \"AdamW\", learning_rate = { type = \"CosineDecay\", decay_steps = 10, initial_learning_rate = 0.01 } }",
+        "{ type = \"RMSprop\", momentum = 0.9, centered = true, clipvalue = 0.5, gradient_accumulation_steps = 2 }",
+        "\"nadam\"",
+        "\"lion\"",
+    ];
+    for optimizer in optimizers {
+        let toml = format!(
+            "[dataset]\ntype = \"digits\"\nvalidation = 0.2\nlimit = 200\n{LAYERS}\n[training]\noptimizer = {optimizer}\n\
+             loss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\", \"f1_score\", \"auc\", \"precision\"]\n\
+             class_weight = \"balanced\"\n"
+        );
+        let experiment = Experiment::parse("test", &toml, &[], Path::new("."), "test")
+            .unwrap_or_else(|f| panic!("{}", f.diags()[0]));
+        let options = Options { threads: Some(2), ..Options::default() };
+        let (prepared, model) = Prepared::new(experiment, &options).unwrap_or_else(|f| panic!("{}", f.diags()[0]));
+        let mut trainer = Trainer::new(&prepared, model, options.pool());
+        trainer.begin_epoch(0);
+        // The first step may set up what lives on: thread-local state of the runtime.
+        trainer.train_step(&prepared.dataset.train).unwrap();
+        let validation = prepared.dataset.validation.as_ref().unwrap();
+        let steps = trainer.steps_per_epoch() - 1;
+        let counted = allocations(|| {
+            for _ in 0..steps {
+                trainer.train_step(&prepared.dataset.train).unwrap();
+            }
+        });
+        assert_eq!(counted, 0, "{steps} steps with {optimizer}");
+        // The list of the values themselves is one allocation per evaluation, not per batch.
+        let counted = allocations(|| {
+            trainer.evaluate(validation);
+        });
+        assert!(counted <= 1, "{counted} in an evaluation");
+    }
+}

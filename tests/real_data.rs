@@ -1,0 +1,82 @@
+//! Training to the results that the README claims. The bundled digits always; MNIST where
+//! `NNTRAIN_DATA` names it. Meant for `cargo test --release`: a debug build trains a few epochs only.
+
+use std::path::Path;
+use std::process::Command;
+
+fn fit(config: &str, run: &Path, more: &[&str]) -> Vec<Vec<f64>> {
+    let config = format!("{}/configs/{config}.toml", env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nntrain"));
+    command.args(["fit", &config, "--verbose", "0", "--run-dir"]).arg(run).args(more);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{config}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(run.join("history.csv")).unwrap();
+    text.lines().skip(1).map(|l| l.split(',').map(|c| c.parse().unwrap()).collect()).collect()
+}
+
+/// A column of the history, by name.
+fn column(run: &Path, name: &str, rows: &[Vec<f64>]) -> Vec<f64> {
+    let text = std::fs::read_to_string(run.join("history.csv")).unwrap();
+    let index = text.lines().next().unwrap().split(',').position(|c| c == name).unwrap();
+    rows.iter().map(|r| r[index]).collect()
+}
+
+/// `None` where the data is not there, or the build is too slow to train in a test.
+fn mnist() -> Option<()> {
+    let there = std::env::var_os("NNTRAIN_DATA").is_some_and(|d| Path::new(&d).join("mnist").is_dir());
+    (there && !cfg!(debug_assertions)).then_some(())
+}
+
+#[test]
+fn digits_reach_98_percent() {
+    if cfg!(debug_assertions) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let rows = fit("cnn_digits", folder.path(), &[]);
+    let best = column(folder.path(), "val_accuracy", &rows).into_iter().fold(0.0, f64::max);
+    assert!(best >= 0.98, "{best}");
+}
+
+#[test]
+fn mnist_reaches_keras_s_accuracy() {
+    let Some(()) = mnist() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let rows = fit("cnn_mnist", folder.path(), &[]);
+    let accuracy = column(folder.path(), "val_accuracy", &rows);
+    assert!(accuracy[0] >= 0.985, "{accuracy:?}");
+    assert!(accuracy[1] >= 0.988, "{accuracy:?}");
+    assert!(accuracy[4] >= 0.990, "{accuracy:?}");
+}
+
+#[test]
+fn mnist_threads_change_no_bit() {
+    let Some(()) = mnist() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (folder.path().join("1"), folder.path().join("2"));
+    for (dir, threads) in [(&one, "1"), (&two, "2")] {
+        fit("cnn_mnist", dir, &["--epochs", "1", "--threads", threads, "--set", "dataset.limit=6400"]);
+    }
+    let weights = |dir: &Path| {
+        let bytes = std::fs::read(dir.join("best.safetensors")).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let mut all: Vec<_> = file.tensors().into_iter().map(|(n, t)| (n, t.data().to_vec())).collect();
+        all.sort();
+        all
+    };
+    assert!(weights(&one) == weights(&two));
+}
+
+#[test]
+fn houses_are_priced_sensibly() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    fit("house_prices", &run, &[]);
+    let input = folder.path().join("new.csv");
+    std::fs::write(&input, "size,age\n110,7\n85,12\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_nntrain")).arg("predict").arg(&run).arg(&input).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let prices: Vec<f64> = text.lines().skip(1).map(|l| l.parse().unwrap()).collect();
+    // Neighbours in the table: 115 m2 / 11 years costs 215, 105 / 9 costs 175; 85 / 14 costs 185.
+    assert!((195.0..235.0).contains(&prices[0]) && (155.0..195.0).contains(&prices[1]), "{prices:?}");
+}
