@@ -9,7 +9,10 @@ use crate::config::registry::{Entry, Registry};
 use crate::graph::{Builder, Mismatch, Var};
 
 mod activation;
+mod conv1d;
+mod conv2d;
 mod dense;
+mod depthwise_conv2d;
 
 /// A word of `[[layers]]` with its keys read.
 pub trait Layer: Debug + Send + Sync {
@@ -34,8 +37,10 @@ pub enum Arity {
 pub type LayerEntry = Entry<dyn Layer>;
 
 /// Every layer there is.
-pub static LAYERS: Registry<dyn Layer> =
-    Registry { kind: "layer", entries: &[activation::ENTRY, dense::ENTRY] };
+pub static LAYERS: Registry<dyn Layer> = Registry {
+    kind: "layer",
+    entries: &[activation::ENTRY, conv1d::ENTRY, conv2d::ENTRY, dense::ENTRY, depthwise_conv2d::ENTRY],
+};
 
 /// The single input of a layer that takes one.
 fn one(x: &[Var]) -> Var {
