@@ -98,7 +98,8 @@ fn steps_allocate_nothing() {
         let experiment = Experiment::parse("test", &toml, &[], Path::new("."), "test")
             .unwrap_or_else(|f| panic!("{}", f.diags()[0]));
         let options = Options { threads: Some(2), ..Options::default() };
-        let (prepared, model) = Prepared::new(experiment, &options).unwrap_or_else(|f| panic!("{}", f.diags()[0]));
+        let (prepared, model) =
+            Prepared::new(experiment, &options).unwrap_or_else(|f| panic!("{}", f.diags()[0]));
         let mut trainer = Trainer::new(&prepared, model, options.pool());
         trainer.begin_epoch(0);
         // The first step may set up what lives on: thread-local state of the runtime.

@@ -74,7 +74,8 @@ fn houses_are_priced_sensibly() {
     fit("house_prices", &run, &[]);
     let input = folder.path().join("new.csv");
     std::fs::write(&input, "size,age\n110,7\n85,12\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_nntrain")).arg("predict").arg(&run).arg(&input).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_nntrain")).arg("predict").arg(&run).arg(&input).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let prices: Vec<f64> = text.lines().skip(1).map(|l| l.parse().unwrap()).collect();
     // Neighbours in the table: 115 m2 / 11 years costs 215, 105 / 9 costs 175; 85 / 14 costs 185.

@@ -4,9 +4,13 @@
 #[macro_use]
 pub mod isa;
 pub mod aligned;
+pub mod axis;
+pub mod conv;
+pub mod depthwise;
 pub mod gemm;
 pub mod math;
 pub mod par;
+pub mod pieces;
 pub mod sum;
 mod tile;
 pub mod views;

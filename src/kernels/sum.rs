@@ -14,6 +14,18 @@ simd! {
     }
 }
 
+simd! {
+    /// `out[j] = sum over rows of x[row][j]`, on the calling thread.
+    pub fn rows(x: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        for row in x.chunks_exact(out.len()) {
+            for (o, r) in out.iter_mut().zip(row) {
+                *o += r;
+            }
+        }
+    }
+}
+
 /// Column sums of `rows` x `out.len()`, rows in order: the gradient of a bias.
 /// `add` adds to `out` instead of replacing it.
 pub fn columns(pool: &Pool, x: &[f32], out: &mut [f32], add: bool) {

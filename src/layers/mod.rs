@@ -12,7 +12,10 @@ mod activation;
 mod average_pooling1d;
 mod average_pooling2d;
 mod axes;
+mod conv1d;
+mod conv2d;
 mod dense;
+mod depthwise_conv2d;
 mod elu;
 mod flatten;
 mod global_average_pooling1d;
@@ -62,7 +65,10 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         activation::ENTRY,
         average_pooling1d::ENTRY,
         average_pooling2d::ENTRY,
+        conv1d::ENTRY,
+        conv2d::ENTRY,
         dense::ENTRY,
+        depthwise_conv2d::ENTRY,
         elu::ENTRY,
         flatten::ENTRY,
         global_average_pooling1d::ENTRY,

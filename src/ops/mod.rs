@@ -1,6 +1,8 @@
 //! Arithmetic on the graph: one file per op, forward and its gradient side by side.
 
 pub mod average_pool;
+pub mod conv;
+pub mod depthwise;
 pub mod function;
 pub mod map;
 pub mod matmul;

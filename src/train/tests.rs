@@ -51,9 +51,11 @@ fn ten_steps_follow_keras() {
             session.param_mut(index).iter_mut().zip(&values).for_each(|(p, v)| *p = *v as f32);
         }
         let layout = session.layout().clone();
-        let mut tensors: Vec<_> = layout.ranges.iter().filter(|r| r.end <= layout.trainable_len).cloned().collect();
+        let mut tensors: Vec<_> =
+            layout.ranges.iter().filter(|r| r.end <= layout.trainable_len).cloned().collect();
         tensors.sort_by_key(|r| r.start);
-        let mut optimizer = Optimizer::new(experiment.training.optimizer.clone(), &tensors, layout.trainable_len);
+        let mut optimizer =
+            Optimizer::new(experiment.training.optimizer.clone(), &tensors, layout.trainable_len);
         for (step, (batch, expected)) in batches.iter().zip(golden::numbers(&case["losses"])).enumerate() {
             let (x, y) = (golden::tensor(&batch["x"]), golden::tensor(&batch["y"]));
             let [inputs, targets, weights] = session.batch_inputs(TRAIN, n);

@@ -1,0 +1,105 @@
+//! The gradient of the image.
+
+use super::{Geometry, blocks, bordered};
+use crate::kernels::axis::Taps;
+use crate::kernels::gemm::{Product, Start};
+use crate::kernels::par::{Pool, for_chunks};
+
+impl Geometry {
+    /// Numbers of the output's gradient with its border; 0 if it needs none.
+    pub fn bordered_len(&self) -> usize {
+        let columns = self.columns.bordered();
+        if columns == self.columns.output { 0 } else { self.rows.output * columns * self.filters }
+    }
+
+    /// The kernel as the input's gradient needs it: taps in reverse order, each transposed to
+    /// `[filters, channels / groups]`.
+    pub fn reverse_kernel(&self, pool: &Pool, kernel: &[f32], out: &mut [f32]) {
+        const BLOCK: usize = 16;
+        let (channels, filters) = (self.group_channels(), self.filters);
+        for_chunks(pool, out, channels * filters, |tap, out| {
+            let from = &kernel[(self.taps() - 1 - tap) * channels * filters..];
+            for c0 in (0..channels).step_by(BLOCK) {
+                for f in 0..filters {
+                    for c in c0..(c0 + BLOCK).min(channels) {
+                        out[f * channels + c] = from[c * filters + f];
+                    }
+                }
+            }
+        });
+    }
+
+    /// The input's gradient of one image, from its output's gradient and the reversed kernel;
+    /// `scratch` has room for the bordered gradient. Inputs that differ in phase (position modulo
+    /// stride) meet different taps: each phase is a product of its own, so that a stride
+    /// multiplies no zeros.
+    pub fn input_gradient(
+        &self,
+        dy: &[f32],
+        reversed: &[f32],
+        (dx, scratch): (&mut [f32], &mut [f32]),
+        start: Start<'_>,
+    ) {
+        let border = (self.columns.grad_before * self.filters, self.columns.grad_after * self.filters);
+        let d = bordered(dy, self.output_row(), border, scratch);
+        let (channels, filters) = (self.group_channels(), self.group_filters());
+        let passes = self.passes(channels);
+        let parts = if passes.single_rows { self.rows.kernel } else { 1 };
+        for (group, column, width) in blocks(self.groups, channels, passes.columns) {
+            let weights = &reversed[group * filters * channels + column..];
+            for part in 0..parts {
+                for (row, dx) in dx.chunks_exact_mut(self.columns.input * self.channels).enumerate() {
+                    let mut taps = self.rows.inner_taps(row);
+                    if part > 0 && part >= taps.count {
+                        continue;
+                    }
+                    if passes.single_rows {
+                        taps = taps.one(part);
+                    }
+                    let start = if part > 0 { Start::Add } else { start };
+                    let dx = &mut dx[group * channels + column..];
+                    self.gradient_row(&d[group * filters..], weights, dx, (taps, width, start));
+                }
+            }
+        }
+    }
+
+    /// One row of the input's gradient, for `width` channels of a group.
+    fn gradient_row(
+        &self,
+        d: &[f32],
+        reversed: &[f32],
+        dx: &mut [f32],
+        (rows, width, start): (Taps, usize, Start<'_>),
+    ) {
+        let (channels, filters, stride) = (self.group_channels(), self.group_filters(), self.columns.stride);
+        let line = self.columns.bordered() * self.filters;
+        let tap_len = self.filters * channels;
+        let tap_row = self.columns.kernel * tap_len;
+        // A kernel row is one run of numbers where its outputs are contiguous.
+        let joined = stride == 1 && self.columns.dilation == 1 && self.groups == 1;
+        for phase in 0..stride.min(self.columns.input) {
+            let columns = self.columns.taps(phase);
+            let tap = (columns.count, columns.step * self.filters, columns.tap_step * tap_len);
+            let product = Product {
+                m: (self.columns.input - phase).div_ceil(stride),
+                n: width,
+                k: if joined { self.columns.kernel * filters } else { filters },
+                a_row: self.filters,
+                a_k: 1,
+                b_k: channels,
+                c_row: stride * self.channels,
+                taps: [
+                    (rows.count, rows.step * line, rows.tap_step * tap_row),
+                    if joined { (1, 0, 0) } else { tap },
+                ],
+            };
+            product.run(
+                &d[rows.first * line + columns.first * self.filters..],
+                &reversed[rows.tap * tap_row + columns.tap * tap_len..],
+                &mut dx[phase * self.channels..],
+                start,
+            );
+        }
+    }
+}

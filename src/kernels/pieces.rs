@@ -1,0 +1,78 @@
+//! Tasks that each get a piece of several slices and their thread's scratch space.
+
+use crate::kernels::par::{Pool, Split};
+
+/// Work of fewer multiplications is done by the caller alone: waking the others costs more.
+const SERIAL: usize = 1 << 17;
+
+/// Cuts each slice of `data` in `tasks` equal pieces (an empty slice in empty ones) and runs
+/// `f(task, its pieces, scratch)` for every task; `scratch` is `per_thread` numbers that belong to
+/// the calling thread for the time of the call and hold garbage. `work` is the number of
+/// multiplications in all.
+///
+/// # Panics
+/// If a slice cannot be cut evenly, or `scratch` is too short for the pool's threads.
+pub fn for_pieces_with<const N: usize>(
+    pool: &Pool,
+    (tasks, work): (usize, usize),
+    data: [&mut [f32]; N],
+    scratch: &mut [f32],
+    per_thread: usize,
+    f: impl Fn(usize, [&mut [f32]; N], &mut [f32]) + Sync,
+) {
+    if tasks == 0 {
+        return;
+    }
+    assert!(data.iter().all(|d| d.len() % tasks == 0), "slices are cut in {tasks} equal pieces");
+    let lens = data.each_ref().map(|d| d.len() / tasks);
+    let splits = data.map(Split::new);
+    let scratch = Split::new(scratch);
+    let run = |task: usize, thread: usize| {
+        let pieces = std::array::from_fn(|i| {
+            // SAFETY: pieces of different tasks do not overlap, and each task runs once.
+            unsafe { splits[i].piece(task * lens[i], (task + 1) * lens[i]) }
+        });
+        // SAFETY: a thread does one task at a time, and no two threads have the same number.
+        let own = unsafe { scratch.piece(thread * per_thread, (thread + 1) * per_thread) };
+        f(task, pieces, own);
+    };
+    if work < SERIAL {
+        (0..tasks).for_each(|task| run(task, 0));
+    } else {
+        pool.run_on(tasks, run);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_gets_its_pieces_and_its_threads_scratch() {
+        for (threads, work) in [(1, SERIAL), (3, SERIAL), (3, 0)] {
+            let (mut a, mut b) = (vec![0.0; 40], vec![0.0; 20]);
+            let mut scratch = vec![0.0; 3 * threads];
+            let data = [&mut a[..], &mut b[..], &mut []];
+            for_pieces_with(
+                &Pool::new(threads),
+                (20, work),
+                data,
+                &mut scratch,
+                3,
+                |task, [a, b, none], own| {
+                    assert_eq!((a.len(), b.len(), none.len(), own.len()), (2, 1, 0, 3));
+                    own.fill(task as f32);
+                    a.fill(own[0]);
+                    b.fill(own[2]);
+                },
+            );
+            assert!((0..40).all(|i| a[i] == (i / 2) as f32 && b[i / 2] == (i / 2) as f32));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "equal pieces")]
+    fn uneven_slices_are_refused() {
+        for_pieces_with(&Pool::new(1), (3, 0), [&mut [0.0; 4][..]], &mut [], 0, |_, _, _| {});
+    }
+}
