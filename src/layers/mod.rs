@@ -12,6 +12,7 @@ mod activation;
 mod average_pooling1d;
 mod average_pooling2d;
 mod axes;
+mod batch_normalization;
 mod dense;
 mod elu;
 mod flatten;
@@ -62,6 +63,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         activation::ENTRY,
         average_pooling1d::ENTRY,
         average_pooling2d::ENTRY,
+        batch_normalization::ENTRY,
         dense::ENTRY,
         elu::ENTRY,
         flatten::ENTRY,

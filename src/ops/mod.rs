@@ -1,6 +1,9 @@
 //! Arithmetic on the graph: one file per op, forward and its gradient side by side.
 
 pub mod average_pool;
+pub mod batch_norm;
+pub mod batch_norm_inference;
+pub mod channel_sums;
 pub mod function;
 pub mod map;
 pub mod matmul;
