@@ -6,6 +6,7 @@ pub mod isa;
 pub mod aligned;
 pub mod gemm;
 pub mod math;
+pub mod pairs;
 pub mod par;
 pub mod sum;
 mod tile;

@@ -20,6 +20,7 @@ mod global_average_pooling1d;
 mod global_average_pooling2d;
 mod global_max_pooling1d;
 mod global_max_pooling2d;
+mod layer_normalization;
 mod leaky_relu;
 mod max_pooling1d;
 mod max_pooling2d;
@@ -71,6 +72,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         global_average_pooling2d::ENTRY,
         global_max_pooling1d::ENTRY,
         global_max_pooling2d::ENTRY,
+        layer_normalization::ENTRY,
         leaky_relu::ENTRY,
         max_pooling1d::ENTRY,
         max_pooling2d::ENTRY,

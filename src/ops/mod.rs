@@ -5,6 +5,7 @@ pub mod batch_norm;
 pub mod batch_norm_inference;
 pub mod channel_sums;
 pub mod function;
+pub mod layer_norm;
 pub mod map;
 pub mod matmul;
 pub mod max_pool;
