@@ -9,6 +9,7 @@ pub mod conv;
 pub mod depthwise;
 pub mod gemm;
 pub mod math;
+pub mod pairs;
 pub mod par;
 pub mod pieces;
 pub mod sum;

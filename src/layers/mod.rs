@@ -12,6 +12,7 @@ mod activation;
 mod average_pooling1d;
 mod average_pooling2d;
 mod axes;
+mod batch_normalization;
 mod conv1d;
 mod conv2d;
 mod dense;
@@ -22,6 +23,7 @@ mod global_average_pooling1d;
 mod global_average_pooling2d;
 mod global_max_pooling1d;
 mod global_max_pooling2d;
+mod layer_normalization;
 mod leaky_relu;
 mod max_pooling1d;
 mod max_pooling2d;
@@ -65,6 +67,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         activation::ENTRY,
         average_pooling1d::ENTRY,
         average_pooling2d::ENTRY,
+        batch_normalization::ENTRY,
         conv1d::ENTRY,
         conv2d::ENTRY,
         dense::ENTRY,
@@ -75,6 +78,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         global_average_pooling2d::ENTRY,
         global_max_pooling1d::ENTRY,
         global_max_pooling2d::ENTRY,
+        layer_normalization::ENTRY,
         leaky_relu::ENTRY,
         max_pooling1d::ENTRY,
         max_pooling2d::ENTRY,

@@ -53,6 +53,11 @@ fn axes() {
         ("type = \"Softmax\"\naxis = 0", &[&[3, 4]], &["axis 0", "[N,3,4]"]),
         ("type = \"Softmax\"\naxis = 3", &[&[3, 4]], &["axis 3", "[N,3,4]"]),
         ("type = \"Softmax\"\naxis = -4", &[&[3, 4]], &["axis -4", "[N,3,4]"]),
+        ("type = \"BatchNormalization\"\naxis = 3", &[&[3, 4]], &["axis 3", "[N,3,4]"]),
+        ("type = \"BatchNormalization\"\nmomentum = 1.5", &[&[3, 4]], &["at most 1", "1.5"]),
+        ("type = \"LayerNormalization\"\naxis = [1, -2]", &[&[3, 4]], &["[1, -2]", "axis 1", "[N,3,4]"]),
+        ("type = \"LayerNormalization\"\naxis = []", &[&[3, 4]], &["no axis"]),
+        ("type = \"LayerNormalization\"\naxis = [0, 1]", &[&[3, 4]], &["axis 0", "[N,3,4]"]),
         ("type = \"PReLU\"\nshared_axes = [3]", &[&[3, 4]], &["3", "[N,3,4]", "1 to 2"]),
     ]);
 }

@@ -1,9 +1,13 @@
 //! Arithmetic on the graph: one file per op, forward and its gradient side by side.
 
 pub mod average_pool;
+pub mod batch_norm;
+pub mod batch_norm_inference;
+pub mod channel_sums;
 pub mod conv;
 pub mod depthwise;
 pub mod function;
+pub mod layer_norm;
 pub mod map;
 pub mod matmul;
 pub mod max_pool;
