@@ -14,8 +14,10 @@ mod average_pooling2d;
 mod axes;
 mod batch_normalization;
 mod dense;
+mod dropout;
 mod elu;
 mod flatten;
+mod gaussian_noise;
 mod global_average_pooling1d;
 mod global_average_pooling2d;
 mod global_max_pooling1d;
@@ -33,6 +35,9 @@ mod relu;
 mod rescaling;
 mod reshape;
 mod softmax;
+mod spatial_dropout;
+mod spatial_dropout1d;
+mod spatial_dropout2d;
 mod zero_padding2d;
 
 /// A word of `[[layers]]` with its keys read.
@@ -66,8 +71,10 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         average_pooling2d::ENTRY,
         batch_normalization::ENTRY,
         dense::ENTRY,
+        dropout::ENTRY,
         elu::ENTRY,
         flatten::ENTRY,
+        gaussian_noise::ENTRY,
         global_average_pooling1d::ENTRY,
         global_average_pooling2d::ENTRY,
         global_max_pooling1d::ENTRY,
@@ -82,6 +89,8 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         rescaling::ENTRY,
         reshape::ENTRY,
         softmax::ENTRY,
+        spatial_dropout1d::ENTRY,
+        spatial_dropout2d::ENTRY,
         zero_padding2d::ENTRY,
     ],
 };
