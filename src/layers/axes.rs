@@ -19,6 +19,15 @@ pub fn place(axis: i64, shape: &Shape) -> Result<usize, Mismatch> {
     Ok(from_start as usize - 1)
 }
 
+/// Refuses what has not `D` axes of places between the batch and the channels.
+pub fn check_places<const D: usize>(shape: &Shape) -> Result<(), Mismatch> {
+    if shape.dims.len() == D + 1 {
+        return Ok(());
+    }
+    let wanted = if D == 1 { "sequences [N,T,C]" } else { "images [N,H,W,C]" };
+    Err(Mismatch::new(format!("needs {wanted}, got {shape}")))
+}
+
 /// Runs `layer` with these axes (places among `dims`) moved to the end, in this order, and its
 /// result, which must keep the shape, moved back. Axes that are the last ones are not moved.
 pub fn with_last(

@@ -17,8 +17,10 @@ mod conv1d;
 mod conv2d;
 mod dense;
 mod depthwise_conv2d;
+mod dropout;
 mod elu;
 mod flatten;
+mod gaussian_noise;
 mod global_average_pooling1d;
 mod global_average_pooling2d;
 mod global_max_pooling1d;
@@ -36,6 +38,9 @@ mod relu;
 mod rescaling;
 mod reshape;
 mod softmax;
+mod spatial_dropout;
+mod spatial_dropout1d;
+mod spatial_dropout2d;
 mod zero_padding2d;
 
 /// A word of `[[layers]]` with its keys read.
@@ -72,8 +77,10 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         conv2d::ENTRY,
         dense::ENTRY,
         depthwise_conv2d::ENTRY,
+        dropout::ENTRY,
         elu::ENTRY,
         flatten::ENTRY,
+        gaussian_noise::ENTRY,
         global_average_pooling1d::ENTRY,
         global_average_pooling2d::ENTRY,
         global_max_pooling1d::ENTRY,
@@ -88,6 +95,8 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         rescaling::ENTRY,
         reshape::ENTRY,
         softmax::ENTRY,
+        spatial_dropout1d::ENTRY,
+        spatial_dropout2d::ENTRY,
         zero_padding2d::ENTRY,
     ],
 };

@@ -2,7 +2,7 @@
 
 use crate::config::fields::Fields;
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Layer, one};
+use crate::layers::{Layer, axes, one};
 use crate::ops::average_pool::AveragePool;
 use crate::ops::max_pool::MaxPool;
 use crate::shape::{Padding, Shape, Window};
@@ -44,7 +44,7 @@ impl<const D: usize> Layer for Pooling<D> {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let x = one(x);
         let shape = g.shape(x).clone();
-        check_rank::<D>(&shape)?;
+        axes::check_places::<D>(&shape)?;
         let windows: [Window; D] = std::array::from_fn(|i| Window {
             kernel: self.pool_size[i],
             stride: self.strides[i],
@@ -79,7 +79,7 @@ impl<const D: usize> Layer for GlobalPooling<D> {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let x = one(x);
         let shape = g.shape(x).clone();
-        check_rank::<D>(&shape)?;
+        axes::check_places::<D>(&shape)?;
         let windows: [Window; D] = std::array::from_fn(|i| Window {
             kernel: shape.dims[i],
             stride: shape.dims[i],
@@ -89,14 +89,6 @@ impl<const D: usize> Layer for GlobalPooling<D> {
         let y = push(g, x, self.kind, windows)?;
         if self.keepdims { Ok(y) } else { g.reshape(y, Shape::batch([shape.last()])) }
     }
-}
-
-fn check_rank<const D: usize>(shape: &Shape) -> Result<(), Mismatch> {
-    if shape.dims.len() == D + 1 {
-        return Ok(());
-    }
-    let wanted = if D == 1 { "sequences [N,T,C]" } else { "images [N,H,W,C]" };
-    Err(Mismatch::new(format!("needs {wanted}, got {shape}")))
 }
 
 /// Pushes the op on `x`, of rank `D + 2`; the result has the same rank.

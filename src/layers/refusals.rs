@@ -74,3 +74,14 @@ fn windows() {
         ("type = \"MaxPooling1D\"\npool_size = 0", &[&[8, 4]], &["at least 1, got 0"]),
     ]);
 }
+
+#[test]
+fn rates() {
+    check(&[
+        ("type = \"Dropout\"\nrate = 1", &[&[4]], &["[0, 1)", "got 1"]),
+        ("type = \"Dropout\"", &[&[4]], &["`Dropout` needs `rate`"]),
+        ("type = \"SpatialDropout2D\"\nrate = 0.5", &[&[3, 4]], &["[N,H,W,C]", "[N,3,4]"]),
+        ("type = \"SpatialDropout1D\"\nrate = 0.5", &[&[4]], &["[N,T,C]", "[N,4]"]),
+        ("type = \"GaussianNoise\"\nstddev = -1", &[&[4]], &["at least 0, got -1"]),
+    ]);
+}

@@ -6,7 +6,7 @@ use crate::config::read::{Read, Wrong};
 use crate::config::tree::{Data, Value};
 use crate::config::write::Plain;
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Layer, LayerEntry, one};
+use crate::layers::{Layer, LayerEntry, axes, one};
 use crate::ops::pad::Pad;
 
 pub const ENTRY: LayerEntry = LayerEntry {
@@ -55,9 +55,8 @@ impl Layer for ZeroPadding2D {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let x = one(x);
         let shape = g.shape(x).clone();
-        let Ok(dims) = <[usize; 3]>::try_from(shape.dims.as_slice()) else {
-            return Err(Mismatch::new(format!("needs images [N,H,W,C], got {shape}")));
-        };
+        axes::check_places::<2>(&shape)?;
+        let dims = std::array::from_fn(|i| shape.dims[i]);
         g.push(Pad::new(dims, self.padding.0), &[x])
     }
 }

@@ -1,0 +1,246 @@
+//! y = x / (1 - rate) where a random number keeps it, else 0: training only.
+//!
+//! x, y `[N, ..., C]`. Each number has a draw of its own, or each channel of a sample has one for
+//! all its places. The draw's index is its place in the batch, so that nothing depends on threads;
+//! the backward pass draws the same numbers again, so that no mask is stored.
+//! Srivastava et al.: Dropout, JMLR 2014; by channel: Tompson et al., CVPR 2015.
+
+use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
+use crate::kernels::par::{Pool, for_chunks};
+use crate::rng::Stream;
+use crate::shape::Shape;
+
+/// Draws per task; a multiple of 4, as a block of random numbers has.
+const CHUNK: usize = 1 << 13;
+
+/// Draws whose masks are made at a time.
+const DRAWS: usize = 64;
+
+/// Random numbers of one layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws {
+    stream: Stream,
+    /// The high word of the counter: the layer's `seed`, 0 without one.
+    series: u64,
+}
+
+impl Draws {
+    /// From the op's stream; a layer with a `seed` of its own has its own series.
+    pub fn new(stream: Stream, seed: Option<u64>) -> Draws {
+        // The multiplier of Fibonacci hashing spreads neighbouring seeds; never 0, which means none.
+        let mix = |seed: u64| (seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1 << 32) & !0xFFFF_FFFF;
+        Draws { stream, series: seed.map_or(0, mix) }
+    }
+
+    /// The four draws from `4 * block` on.
+    #[inline]
+    pub fn block(&self, step: u32, block: usize) -> [u32; 4] {
+        self.stream.block(step, self.series | block as u64)
+    }
+}
+
+/// Dropout of numbers or of channels.
+#[derive(Clone, Debug)]
+pub struct Dropout {
+    draws: Draws,
+    /// A draw below this drops.
+    threshold: u32,
+    /// 1 / (1 - rate)
+    scale: f32,
+    /// Places that share a draw, and channels; `None` where every number has its own.
+    spatial: Option<(usize, usize)>,
+}
+
+impl Dropout {
+    /// Of every number by itself; `rate` in [0, 1) is the share that is dropped.
+    pub fn new(rate: f64, draws: Draws) -> Dropout {
+        Dropout {
+            draws,
+            // Saturates for rates that are 1 but for rounding.
+            threshold: (rate * 4_294_967_296.0).round() as u32,
+            scale: (1.0 / (1.0 - rate)) as f32,
+            spatial: None,
+        }
+    }
+
+    /// Of whole channels of samples with `places` places each.
+    pub fn of_channels(rate: f64, draws: Draws, places: usize, channels: usize) -> Dropout {
+        Dropout { spatial: Some((places, channels)), ..Dropout::new(rate, draws) }
+    }
+
+    /// Factors of the draws from `first`, a multiple of 4: 0 or the scale.
+    fn factors(&self, step: u32, first: usize, out: &mut [f32]) {
+        for (i, out) in out.chunks_mut(DRAWS).enumerate() {
+            let mut bits = [0; DRAWS];
+            draw(self.draws, step, first / 4 + i * (DRAWS / 4), &mut bits);
+            for (out, bits) in out.iter_mut().zip(bits) {
+                *out = if bits < self.threshold { 0.0 } else { self.scale };
+            }
+        }
+    }
+
+    fn run(&self, pool: &Pool, step: u32, x: &[f32], y: &mut [f32], scratch: Option<&mut [f32]>) {
+        let Some((places, channels)) = self.spatial else {
+            return for_chunks(pool, y, CHUNK, |c, y| {
+                let mut factors = [0.0; DRAWS];
+                for (i, y) in y.chunks_mut(DRAWS).enumerate() {
+                    let from = c * CHUNK + i * DRAWS;
+                    self.factors(step, from, &mut factors[..y.len()]);
+                    multiply(&x[from..from + y.len()], &factors, y);
+                }
+            });
+        };
+        let factors = &mut scratch.expect("channels have scratch for their factors")[..y.len() / places];
+        for_chunks(pool, factors, CHUNK, |c, out| self.factors(step, c * CHUNK, out));
+        let (factors, sample) = (&*factors, places * channels);
+        for_chunks(pool, y, (CHUNK / sample).max(1) * sample, |c, y| {
+            let first = c * (CHUNK / sample).max(1);
+            for (n, y) in y.chunks_exact_mut(sample).enumerate() {
+                let n = first + n;
+                let factors = &factors[n * channels..][..channels];
+                let rows = x[n * sample..][..sample].chunks_exact(channels);
+                rows.zip(y.chunks_exact_mut(channels)).for_each(|(x, y)| multiply(x, factors, y));
+            }
+        });
+    }
+}
+
+simd! {
+    /// The draws of some blocks from `first` on. Apart from their use, in a loop of fixed length, the
+    /// compiler computes the blocks side by side: three times as fast.
+    fn draw(draws: Draws, step: u32, first: usize, out: &mut [u32; DRAWS]) {
+        let (blocks, _) = out.as_chunks_mut();
+        for (b, block) in blocks.iter_mut().enumerate() {
+            *block = draws.block(step, first + b);
+        }
+    }
+}
+
+simd! {
+    /// `y = x factor`, and 0 where the factor is, whatever x.
+    fn multiply(x: &[f32], factors: &[f32], y: &mut [f32]) {
+        for ((y, x), factor) in y.iter_mut().zip(x).zip(factors) {
+            *y = if *factor == 0.0 { 0.0 } else { x * factor };
+        }
+    }
+}
+
+impl Op for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
+        let mut signature = Signature::new(x[0].clone()).differentiable(&[0]);
+        if let Some((places, channels)) = self.spatial {
+            if x[0].size() != places * channels {
+                return Err(Mismatch::new(format!(
+                    "dropout of {channels} channels at {places} places got {}",
+                    x[0]
+                )));
+            }
+            signature.forward_scratch = Scratch { per_sample: channels, ..Scratch::default() };
+            signature.backward_scratch = signature.forward_scratch;
+        }
+        Ok(signature)
+    }
+
+    fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let scratch = self.spatial.map(|_| io.scratch());
+        self.run(cx.pool, cx.step, io.x(0), io.y(0), scratch);
+    }
+
+    fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
+        let Some(dx) = io.dx(0) else { return };
+        let scratch = self.spatial.map(|_| io.scratch());
+        self.run(cx.pool, cx.step, io.dy0(), dx.buf, scratch);
+    }
+
+    #[cfg(test)]
+    fn twin(
+        &self,
+        x: &[ndarray::ArrayD<f64>],
+        cx: &crate::graph::twin::TwinCtx,
+    ) -> Vec<ndarray::ArrayD<f64>> {
+        let mut y = x[0].as_standard_layout().into_owned();
+        for (i, y) in y.iter_mut().enumerate() {
+            let draw = match self.spatial {
+                None => i,
+                Some((places, channels)) => i / (places * channels) * channels + i % channels,
+            };
+            let dropped = self.draws.block(cx.step, draw / 4)[draw % 4] < self.threshold;
+            *y = if dropped { 0.0 } else { *y * f64::from(self.scale) };
+        }
+        vec![y]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(dropout: &Dropout, step: u32, threads: usize, x: &[f32]) -> Vec<f32> {
+        let mut y = vec![f32::NAN; x.len()];
+        let mut scratch = vec![f32::NAN; x.len()];
+        dropout.run(&Pool::new(threads), step, x, &mut y, Some(&mut scratch));
+        y
+    }
+
+    #[test]
+    fn the_share_that_is_dropped_and_the_mean() {
+        let x = vec![1.0; 100_003];
+        for rate in [0.1, 0.5, 0.8] {
+            let y = run(&Dropout::new(rate, Draws::new(Stream::new(3, "d"), None)), 0, 2, &x);
+            let dropped = y.iter().filter(|y| **y == 0.0).count() as f64 / y.len() as f64;
+            // Five standard deviations of a share of 100003 draws.
+            assert!(
+                (dropped - rate).abs() < 5.0 * (rate * (1.0 - rate) / 1e5).sqrt(),
+                "{dropped} for {rate}"
+            );
+            let kept = (1.0 / (1.0 - rate)) as f32;
+            assert!(y.iter().all(|y| *y == 0.0 || *y == kept), "what is kept is scaled by {kept}");
+        }
+    }
+
+    #[test]
+    fn a_step_repeats_and_other_steps_layers_and_seeds_differ() {
+        let x = vec![1.0; 20_000];
+        let stream = Stream::new(3, "op/dropout");
+        let dropout = |stream, seed| Dropout::new(0.5, Draws::new(stream, seed));
+        let first = run(&dropout(stream, None), 4, 1, &x);
+        assert_eq!(run(&dropout(stream, None), 4, 3, &x), first);
+        let others = [
+            run(&dropout(stream, None), 5, 1, &x),
+            run(&dropout(Stream::new(3, "op/dropout_1"), None), 4, 1, &x),
+            run(&dropout(stream, Some(0)), 4, 1, &x),
+            run(&dropout(stream, Some(1)), 4, 1, &x),
+        ];
+        for (i, other) in others.iter().enumerate() {
+            let equal = first.iter().zip(other).filter(|(a, b)| a == b).count();
+            assert!((9_500..10_500).contains(&equal), "{i}: {equal} of 20000 are equal");
+        }
+        assert_ne!(others[2], others[3]);
+    }
+
+    #[test]
+    fn a_channel_is_dropped_at_all_its_places() {
+        let (places, channels) = (35, 6);
+        let x = vec![1.0; 300 * places * channels];
+        let draws = Draws::new(Stream::new(1, "d"), None);
+        let y = run(&Dropout::of_channels(0.5, draws, places, channels), 0, 2, &x);
+        let mut dropped = 0;
+        for sample in y.chunks(places * channels) {
+            for row in sample.chunks(channels) {
+                assert_eq!(row, &sample[..channels]);
+            }
+            dropped += sample[..channels].iter().filter(|v| **v == 0.0).count();
+        }
+        assert!((800..1000).contains(&dropped), "{dropped} of 1800 channels");
+    }
+
+    #[test]
+    fn what_is_dropped_is_zero_even_if_it_was_infinite() {
+        let y = run(&Dropout::new(0.5, Draws::new(Stream::new(1, "d"), None)), 0, 1, &[f32::INFINITY; 64]);
+        assert!(y.contains(&0.0) && y.contains(&f32::INFINITY) && !y.iter().any(|y| y.is_nan()));
+    }
+}
