@@ -42,7 +42,8 @@ pub struct Meta {
     pub resume: Option<Resume>,
     /// The history's last row as `column: value`, for people.
     pub metrics: Vec<(String, f64)>,
-    /// SHA-256 (hex) over the tensors' bytes and this JSON with an empty hash.
+    /// SHA-256 (hex) over the tensors' names and bytes and over this JSON with an empty hash. It
+    /// stands last, so that the JSON without it is the text before it.
     pub sha256: String,
 }
 
@@ -96,24 +97,31 @@ pub fn write(path: &Path, meta: &Meta, tensors: &[Tensor<'_>]) -> Result<()> {
     let mut sorted: Vec<&Tensor<'_>> = tensors.iter().collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
     let bytes = sorted.iter().map(|t| (t.name.as_str(), t.data().into_owned()));
-    let meta = Meta { sha256: hash(bytes, meta), ..meta.clone() };
-    let json = serde_json::to_string(&meta).expect("metadata is plain data");
+    let bare = Meta { sha256: String::new(), ..meta.clone() };
+    let bare = serde_json::to_string(&bare).expect("metadata is plain data");
+    let hash = hash(bytes, &bare);
+    let json = format!("{}{hash}{END}", bare.strip_suffix(END).expect("the hash is the last field"));
     let header = HashMap::from([(KEY.to_string(), json)]);
     let file = safetensors::serialize(sorted.iter().map(|t| (&t.name, *t)), Some(header))
         .map_err(|e| Diag::new(format!("cannot make {}: {e}", path.display())))?;
     files::write_atomic(path, |w| w.write_all(&file))
 }
 
+/// How the JSON ends, behind the hash.
+const END: &str = "\"}";
+
+/// Characters of a hash.
+const HASH: usize = 64;
+
 /// SHA-256 over names and bytes of the tensors in order of their names, then the JSON without hash.
-fn hash<'a>(tensors: impl Iterator<Item = (&'a str, Vec<u8>)>, meta: &Meta) -> String {
+fn hash<'a>(tensors: impl Iterator<Item = (&'a str, Vec<u8>)>, bare: &str) -> String {
     let mut hasher = Sha256::new();
     for (name, bytes) in tensors {
         hasher.update(name.as_bytes());
         hasher.update((bytes.len() as u64).to_le_bytes());
         hasher.update(&bytes);
     }
-    let bare = Meta { sha256: String::new(), ..meta.clone() };
-    hasher.update(serde_json::to_string(&bare).expect("metadata is plain data"));
+    hasher.update(bare);
     hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
@@ -164,8 +172,10 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
     })?;
     let mut views = file.tensors();
     views.sort_by(|a, b| a.0.cmp(&b.0));
-    let hashed = hash(views.iter().map(|(name, view)| (name.as_str(), view.data().to_vec())), &meta);
-    if hashed != meta.sha256 {
+    // The text itself is hashed: what the reader would ignore in it may not be damaged either.
+    let bare = json.len().checked_sub(HASH + END.len()).and_then(|cut| json.get(..cut)).unwrap_or_default();
+    let bytes = views.iter().map(|(name, view)| (name.as_str(), view.data().to_vec()));
+    if hash(bytes, &format!("{bare}{END}")) != meta.sha256 {
         return Err(wrong("the checksum does not fit the contents".into(), whole).into());
     }
     let mut tensors = HashMap::new();

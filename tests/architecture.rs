@@ -59,6 +59,15 @@ fn without_tests(text: &str) -> &str {
     text.split("#[cfg(test)]\nmod tests").next().unwrap()
 }
 
+/// The modules that stand behind a `crate::`: one, or the list in braces.
+fn imported(behind: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    match behind.strip_prefix('{') {
+        Some(list) => list.split('}').next().unwrap().split(',').map(|m| word(m.trim())).collect(),
+        None => vec![word(behind)],
+    }
+}
+
 #[test]
 fn imports_go_down() {
     let mut wrong = vec![];
@@ -73,8 +82,7 @@ fn imports_go_down() {
         let own_rank = rank(&own).unwrap_or_else(|| panic!("module `{own}` has no rank in this test"));
         for (number, line) in without_tests(&text).lines().enumerate() {
             let code = line.split("//").next().unwrap();
-            for step in code.split("crate::").skip(1) {
-                let name: String = step.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            for name in code.split("crate::").skip(1).flat_map(imported) {
                 // Macros live at the crate's root; twins and the battery are compiled for tests only.
                 let elsewhere =
                     name == own || name == TESTING || ["words", "battery", "simd"].contains(&name.as_str());

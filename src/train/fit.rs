@@ -2,22 +2,19 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::bits::{from_bits, to_bits};
 use crate::callbacks::{self, SaveFreq};
-use crate::checkpoint::{self, Meta, Resume, Tensor};
+use crate::checkpoint;
 use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
 use crate::model::lower::Model;
 use crate::report::history_svg;
 use crate::train::progress::{Progress, Verbosity, figures};
 use crate::train::run_folder::{History, RunFolder};
+use crate::train::saved::{self, Named, Saved};
 use crate::train::setup::{self, Options, Prepared};
 use crate::train::trainer::Trainer;
-
-/// Checkpoints and the picture are written no more often than this.
-const WRITE_EVERY: Duration = Duration::from_secs(10);
 
 /// Set by Ctrl-C: the step in hand is finished, the state saved.
 pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -62,7 +59,7 @@ pub fn resume(path: &Path, epochs: Option<usize>, options: &FitOptions) -> Resul
     folder.write_config(&prepared.experiment.resolved(folder.path()))?;
     let history = History::reopen(&folder, columns(&prepared), meta.epoch)?;
     let mut run = Run::new(prepared, model, folder, history, options);
-    run.restore(&checkpoint)?;
+    run.restore(&checkpoint, epochs.is_some())?;
     run.go()?;
     Ok(run.folder)
 }
@@ -80,27 +77,6 @@ fn columns(prepared: &Prepared) -> Vec<String> {
     first.chain(own).chain(validation).chain(rest).collect()
 }
 
-/// A state that can be written: everything finite so far.
-struct Snapshot {
-    epoch: usize,
-    step: u64,
-    metrics: Vec<(String, f64)>,
-    resume: Resume,
-    /// The parameter block.
-    block: Vec<f32>,
-    /// The optimizer's arrays.
-    arrays: Vec<Vec<f32>>,
-}
-
-/// The weights of the best epoch so far.
-struct Best {
-    epoch: usize,
-    step: u64,
-    metrics: Vec<(String, f64)>,
-    block: Vec<f32>,
-    written: bool,
-}
-
 struct Run {
     prepared: Prepared,
     trainer: Trainer,
@@ -114,9 +90,7 @@ struct Run {
     /// A begun epoch is restored by its first steps being skipped.
     begun: Option<checkpoint::Begun>,
     finished: bool,
-    good: Snapshot,
-    best: Option<Best>,
-    written_at: Instant,
+    saved: Saved,
 }
 
 impl Run {
@@ -131,23 +105,10 @@ impl Run {
         let callbacks =
             callbacks::Running::new(&prepared.experiment.callbacks, trainer.optimizer.learning_rate());
         let progress = Progress::new(options.verbosity, prepared.experiment.training.epochs);
-        let good = Snapshot {
-            epoch: 0,
-            step: 0,
-            metrics: vec![],
-            resume: Resume {
-                optimizer_iterations: 0,
-                optimizer_scalars: vec![],
-                callbacks: callbacks.state(),
-                begun: None,
-                finished: false,
-            },
-            block: trainer.session.block().to_vec(),
-            arrays: trainer.optimizer.arrays().map(|(_, a)| a.to_vec()).collect(),
-        };
-        let (finished, begun, best) = (false, None, None);
-        let (epoch, written_at, verbosity) = (0, Instant::now(), options.verbosity);
-        let mut run = Run {
+        let saved = Saved::new(&prepared, &trainer, callbacks.state());
+        let (epoch, verbosity) = (0, options.verbosity);
+        let (begun, finished) = (None, false);
+        Run {
             prepared,
             trainer,
             folder,
@@ -158,60 +119,32 @@ impl Run {
             epoch,
             begun,
             finished,
-            good,
-            best,
-            written_at,
-        };
-        run.capture(vec![]);
-        run
+            saved,
+        }
     }
 
-    /// Takes over the state of a checkpoint.
-    fn restore(&mut self, checkpoint: &checkpoint::Checkpoint) -> Result<()> {
+    /// Takes over the state of the run's last checkpoint. `extended`: more epochs are asked for, so
+    /// that a run that came to its end goes on.
+    fn restore(&mut self, checkpoint: &checkpoint::Checkpoint, extended: bool) -> Result<()> {
         let last = self.folder.last();
-        let meta = &checkpoint.meta;
-        let wrong = |what: String| Diag::new(format!("{}: {what}", last.display()));
-        let resume =
-            meta.resume.as_ref().ok_or_else(|| wrong("holds weights only, nothing to go on from".into()))?;
-        setup::load_weights(&mut self.trainer.session, checkpoint, &last)?;
-        let (params, layout) = (self.trainer.session.params().clone(), self.trainer.session.layout().clone());
-        for (slot, array) in self.trainer.optimizer.arrays_mut() {
-            for (decl, range) in params.decls.iter().zip(&layout.ranges).filter(|(d, _)| d.trainable) {
-                let name = format!("optimizer/{slot}/{}", decl.path);
-                array[range.clone()].copy_from_slice(checkpoint.tensor(&name, &decl.shape).map_err(wrong)?);
-            }
-        }
-        let optimizer = &mut self.trainer.optimizer;
-        optimizer
-            .restore(resume.optimizer_iterations, &from_bits(&resume.optimizer_scalars))
-            .map_err(wrong)?;
-        self.callbacks.restore(&resume.callbacks).map_err(wrong)?;
-        self.epoch = meta.epoch;
-        self.trainer.step = meta.step;
-        self.begun = resume.begun.clone();
-        self.capture(meta.metrics.clone());
+        let resume = saved::restore(&mut self.trainer, checkpoint, &last)?;
+        let restored = self.callbacks.restore(&resume.callbacks);
+        restored.map_err(|what| Diag::new(format!("{}: {what}", last.display())))?;
+        self.epoch = checkpoint.meta.epoch;
+        self.finished = resume.finished && !extended;
+        self.begun = resume.begun;
+        self.capture(checkpoint.meta.metrics.clone());
         if self.folder.best().exists() {
-            self.restore_best()?;
+            self.saved.best = Some(saved::read_best(&mut self.trainer, &self.folder.best())?);
         }
+        let epochs = self.prepared.experiment.training.epochs;
         self.progress.say(&match &self.begun {
             Some(begun) => format!("Going on in epoch {} after {} of its steps", self.epoch + 1, begun.steps),
+            None if self.finished || self.epoch >= epochs => {
+                format!("The run ended after epoch {}; --epochs N extends it", self.epoch)
+            }
             None => format!("Going on after epoch {}", self.epoch),
         });
-        Ok(())
-    }
-
-    fn restore_best(&mut self) -> Result<()> {
-        let file = self.folder.best();
-        let best = checkpoint::read(&file)?;
-        let session = &mut self.trainer.session;
-        let own = session.block().to_vec();
-        setup::load_weights(session, &best, &file)?;
-        let block = session.block().to_vec();
-        session.block_mut().copy_from_slice(&own);
-        let meta = best.meta;
-        // A file from after the checkpoint is found again by the replay; until then it stays as it is.
-        self.best =
-            Some(Best { epoch: meta.epoch, step: meta.step, metrics: meta.metrics, block, written: true });
         Ok(())
     }
 
@@ -287,11 +220,11 @@ impl Run {
             self.trainer.optimizer.set_learning_rate(rate);
         }
         if verdict.best {
-            self.keep_best(&named);
+            self.saved.keep_best(&self.trainer, self.epoch, named.clone());
         }
         self.finished = verdict.stop;
         self.capture(named);
-        let due = self.written_at.elapsed() >= WRITE_EVERY;
+        let due = self.saved.is_due();
         if due || INTERRUPTED.load(Ordering::SeqCst) {
             self.write_all()?;
         }
@@ -305,9 +238,10 @@ impl Run {
         }
         let every = self.prepared.experiment.callbacks.save_freq;
         let asked = matches!(every, SaveFreq::Steps(n) if self.trainer.step.is_multiple_of(n));
-        if asked || INTERRUPTED.load(Ordering::SeqCst) {
-            self.capture(self.good.metrics.clone());
-            self.write_checkpoints()?;
+        let interrupted = INTERRUPTED.load(Ordering::SeqCst);
+        if asked || interrupted {
+            self.capture(self.saved.good.metrics.clone());
+            if interrupted { self.write_all()? } else { self.write_checkpoints()? }
         }
         self.check_interrupted()
     }
@@ -323,92 +257,12 @@ impl Run {
         )))
     }
 
-    /// Copies the state into memory that is there already.
-    fn capture(&mut self, metrics: Vec<(String, f64)>) {
-        let (trainer, good) = (&self.trainer, &mut self.good);
-        good.block.copy_from_slice(trainer.session.block());
-        for (copy, (_, array)) in good.arrays.iter_mut().zip(trainer.optimizer.arrays()) {
-            copy.copy_from_slice(array);
-        }
-        (good.epoch, good.step, good.metrics) = (self.epoch, trainer.step, metrics);
-        good.resume = Resume {
-            optimizer_iterations: trainer.optimizer.iterations(),
-            optimizer_scalars: to_bits(&trainer.optimizer.scalars()),
-            callbacks: self.callbacks.state(),
-            begun: trainer.begun(),
-            finished: self.finished,
-        };
+    fn capture(&mut self, metrics: Named) {
+        self.saved.capture(&self.trainer, self.epoch, metrics, self.callbacks.state(), self.finished);
     }
 
-    /// The weights that predict: their moving average where the optimizer keeps one.
-    fn keep_best(&mut self, metrics: &[(String, f64)]) {
-        let session = &self.trainer.session;
-        let best = self.best.get_or_insert_with(|| Best {
-            epoch: 0,
-            step: 0,
-            metrics: vec![],
-            block: session.block().to_vec(),
-            written: false,
-        });
-        best.block.copy_from_slice(session.block());
-        if let Some(average) = self.trainer.optimizer.ema() {
-            best.block[..average.len()].copy_from_slice(average);
-        }
-        (best.epoch, best.step, best.metrics) = (self.epoch, self.trainer.step, metrics.to_vec());
-        best.written = false;
-    }
-
-    fn meta(&self, epoch: usize, step: u64, metrics: Vec<(String, f64)>, resume: Option<Resume>) -> Meta {
-        let experiment = &self.prepared.experiment;
-        let dataset = &self.prepared.dataset;
-        let dir =
-            std::path::absolute(&experiment.config_dir).unwrap_or_else(|_| experiment.config_dir.clone());
-        Meta {
-            format: checkpoint::FORMAT,
-            written_by: format!("nntrain {}", env!("CARGO_PKG_VERSION")),
-            config: experiment.resolved(&experiment.config_dir),
-            config_dir: dir.display().to_string(),
-            input_shape: dataset.input_shape.dims.clone(),
-            preprocessing: dataset.preprocessing.clone(),
-            dataset_fingerprint: dataset.fingerprint.clone(),
-            epoch,
-            step,
-            resume,
-            metrics,
-            sha256: String::new(),
-        }
-    }
-
-    /// The best first: a crash between the two leaves a best from after the last, which the replay
-    /// finds again, and never a last whose best is missing.
     fn write_checkpoints(&mut self) -> Result<()> {
-        let session = &self.trainer.session;
-        if let Some(best) = self.best.as_ref().filter(|b| !b.written) {
-            let meta = self.meta(best.epoch, best.step, best.metrics.clone(), None);
-            checkpoint::write(
-                &self.folder.best(),
-                &meta,
-                &weights(session.params(), session.layout(), &best.block),
-            )?;
-        }
-        if let Some(best) = &mut self.best {
-            best.written = true;
-        }
-        let session = &self.trainer.session;
-        let good = &self.good;
-        let mut tensors = weights(session.params(), session.layout(), &good.block);
-        for ((slot, _), array) in self.trainer.optimizer.arrays().zip(&good.arrays) {
-            for (decl, range) in
-                session.params().decls.iter().zip(&session.layout().ranges).filter(|(d, _)| d.trainable)
-            {
-                let name = format!("optimizer/{slot}/{}", decl.path);
-                tensors.push(Tensor { name, shape: decl.shape.clone(), data: &array[range.clone()] });
-            }
-        }
-        let meta = self.meta(good.epoch, good.step, good.metrics.clone(), Some(good.resume.clone()));
-        checkpoint::write(&self.folder.last(), &meta, &tensors)?;
-        self.written_at = Instant::now();
-        Ok(())
+        self.saved.write(&self.folder, &self.trainer)
     }
 
     fn write_all(&mut self) -> Result<()> {
@@ -417,7 +271,7 @@ impl Run {
             &self.prepared.experiment.name,
             &self.history.columns,
             &self.history.rows,
-            self.best.as_ref().map(|b| b.epoch),
+            self.saved.best.as_ref().map(|b| b.epoch),
         ))
     }
 
@@ -430,7 +284,7 @@ impl Run {
             let note = format!(
                 "{} holds the last good state, after step {}",
                 self.folder.last().display(),
-                self.good.step
+                self.saved.good.step
             );
             return match self.write_all() {
                 Ok(()) => Failure::Diverged(diag.note(note)),
@@ -443,12 +297,12 @@ impl Run {
     }
 
     fn finish(&mut self) -> Result<()> {
-        if self.best.is_none() {
+        if self.saved.best.is_none() {
             // No epoch was run: the first weights are what there is.
-            self.keep_best(&[]);
+            self.saved.keep_best(&self.trainer, self.epoch, vec![]);
         }
         self.write_all()?;
-        let best = self.best.as_ref().expect("just made sure");
+        let best = self.saved.best.as_ref().expect("just made sure");
         let names: Vec<String> = best.metrics.iter().map(|m| m.0.clone()).collect();
         let values: Vec<f64> = best.metrics.iter().map(|m| m.1).collect();
         self.progress.say(&format!("Best epoch {}: {}", best.epoch, figures(&names, &values)));
@@ -463,8 +317,7 @@ impl Run {
     /// Loss and metrics of the best weights on the test split, where there is one.
     fn test_line(&mut self) -> Option<String> {
         let test = self.prepared.dataset.test.clone()?;
-        let best = self.best.as_ref()?;
-        self.trainer.session.block_mut().copy_from_slice(&best.block);
+        self.saved.load_best(&mut self.trainer.session);
         let values = self.trainer.evaluate(&test);
         let metrics = self.prepared.experiment.training.metrics.iter().zip(&values[1..]);
         let words = metrics.map(|(m, v)| match m.name().contains("accuracy") {
@@ -479,18 +332,4 @@ impl Run {
 /// Samples in so many steps of an epoch.
 fn samples(prepared: &Prepared, steps: usize) -> f64 {
     (steps * prepared.batch_size()).min(prepared.dataset.train.len()) as f64
-}
-
-/// The parameters as tensors over a block.
-fn weights<'a>(
-    params: &crate::graph::Params,
-    layout: &crate::graph::param::Layout,
-    block: &'a [f32],
-) -> Vec<Tensor<'a>> {
-    let tensor = |(decl, range): (&crate::graph::ParamDecl, &std::ops::Range<usize>)| Tensor {
-        name: decl.path.clone(),
-        shape: decl.shape.clone(),
-        data: &block[range.clone()],
-    };
-    params.decls.iter().zip(&layout.ranges).map(tensor).collect()
 }
