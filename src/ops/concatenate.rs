@@ -33,8 +33,7 @@ impl Concatenate {
             let differs = |d: &usize| *d != axis && shape.dims[*d] != first.dims[*d];
             if let Some(d) = (0..shape.dims.len()).find(differs) {
                 return Err(Mismatch::new(format!(
-                    "inputs may differ along axis {} only, but axis {} is {} in the first, {first}, and {} in \
-                     input {}, {shape}",
+                    "only axis {} may differ, but axis {} is {} in {first} and {} in input {}, {shape}",
                     axis + 1,
                     d + 1,
                     first.dims[d],

@@ -230,3 +230,46 @@ impl Op for Merge {
         }]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::compile::{Want, compile};
+    use crate::exec::Session;
+    use crate::graph::{Builder, Mode, Params};
+    use crate::initializers;
+    use crate::kernels::par::Pool;
+    use crate::ops::concatenate::Concatenate;
+    use crate::ops::matmul::MatMul;
+
+    /// `h = w x` is used by a product, a sum and a concatenation: its gradient has three parts.
+    #[test]
+    fn gradients_of_a_value_used_more_than_once_add_up() {
+        let mut params = Params::default();
+        let mut g = Builder::new(&mut params, Mode::Train, 0);
+        g.enter("layer", true);
+        let x = g.input(Shape::batch([1]));
+        let w = g.weight("w", [1, 1], &initializers::named("Ones"), None).unwrap();
+        let v = g.weight("v", [2, 1], &initializers::named("Ones"), None).unwrap();
+        let h = g.push(MatMul::new(1, 1), &[x, w]).unwrap();
+        let one = Shape::batch([1]);
+        let both = g.push(Concatenate::new(&[&one, &one], 0).unwrap(), &[h, x]).unwrap();
+        let weighted = g.push(MatMul::new(2, 1), &[both, v]).unwrap();
+        let sum = g.push(Merge::Add, &[h, x]).unwrap();
+        let square = g.push(Merge::Multiply, &[h, h]).unwrap();
+        let all = g.push(Merge::Add, &[weighted, sum, square]).unwrap();
+        let loss = g.reshape(all, Shape::batch([])).unwrap();
+        let want = Want { inputs: vec![x], outputs: vec![], losses: vec![(loss, 1.0)], batch: 1, threads: 1 };
+        let program = compile(g.graph, &params, &want);
+        let mut session = Session::new(&params, vec![program], Arc::new(Pool::new(1)));
+        session.param_mut(0).copy_from_slice(&[3.0]);
+        session.param_mut(1).copy_from_slice(&[10.0, 5.0]);
+        session.input(0, 0, 1).copy_from_slice(&[2.0]);
+        session.run(0, 1, 0);
+        // loss = 10 h + 5 x + h + x + h h with h = 6: its slope in h is 23, in w 46.
+        assert_eq!(session.grad(0), [46.0]);
+        assert_eq!(session.grad(1), [6.0, 2.0]);
+    }
+}
