@@ -9,10 +9,13 @@ use crate::config::registry::{Entry, Registry};
 use crate::graph::{Builder, Mismatch, Var};
 
 mod activation;
+mod add;
+mod average;
 mod average_pooling1d;
 mod average_pooling2d;
 mod axes;
 mod batch_normalization;
+mod concatenate;
 mod conv1d;
 mod conv2d;
 mod dense;
@@ -29,6 +32,10 @@ mod layer_normalization;
 mod leaky_relu;
 mod max_pooling1d;
 mod max_pooling2d;
+mod maximum;
+mod merge;
+mod minimum;
+mod multiply;
 mod permute;
 mod pooling;
 mod prelu;
@@ -41,6 +48,7 @@ mod softmax;
 mod spatial_dropout;
 mod spatial_dropout1d;
 mod spatial_dropout2d;
+mod subtract;
 mod zero_padding2d;
 
 /// A word of `[[layers]]` with its keys read.
@@ -70,9 +78,12 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
     kind: "layer",
     entries: &[
         activation::ENTRY,
+        add::ENTRY,
+        average::ENTRY,
         average_pooling1d::ENTRY,
         average_pooling2d::ENTRY,
         batch_normalization::ENTRY,
+        concatenate::ENTRY,
         conv1d::ENTRY,
         conv2d::ENTRY,
         dense::ENTRY,
@@ -89,6 +100,9 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         leaky_relu::ENTRY,
         max_pooling1d::ENTRY,
         max_pooling2d::ENTRY,
+        maximum::ENTRY,
+        minimum::ENTRY,
+        multiply::ENTRY,
         permute::ENTRY,
         prelu::ENTRY,
         relu::ENTRY,
@@ -97,6 +111,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         softmax::ENTRY,
         spatial_dropout1d::ENTRY,
         spatial_dropout2d::ENTRY,
+        subtract::ENTRY,
         zero_padding2d::ENTRY,
     ],
 };

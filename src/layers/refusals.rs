@@ -85,3 +85,17 @@ fn rates() {
         ("type = \"GaussianNoise\"\nstddev = -1", &[&[4]], &["at least 0, got -1"]),
     ]);
 }
+
+#[test]
+fn merges() {
+    check(&[
+        ("type = \"Add\"", &[&[3, 4], &[3, 4], &[4, 3]], &["[N,3,4]", "input 3", "[N,4,3]"]),
+        ("type = \"Multiply\"", &[&[3], &[3, 1]], &["[N,3]", "[N,3,1]"]),
+        ("type = \"Maximum\"", &[&[3]], &["2 to 64", "got 1"]),
+        ("type = \"Subtract\"", &[&[3], &[3], &[3]], &["takes 2 inputs", "got 3"]),
+        ("type = \"Concatenate\"", &[&[3, 4], &[2, 4]], &["only axis 2", "axis 1 is 3", "and 2", "[N,2,4]"]),
+        ("type = \"Concatenate\"", &[&[3, 4], &[4]], &["one rank", "[N,3,4]", "[N,4]"]),
+        ("type = \"Concatenate\"\naxis = 0", &[&[3], &[3]], &["axis 0", "batch"]),
+        ("type = \"Concatenate\"\naxis = 2", &[&[3], &[3]], &["axis 2", "[N,3]"]),
+    ]);
+}
