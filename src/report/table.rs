@@ -50,7 +50,8 @@ pub fn bytes(n: usize) -> String {
 
 /// `12.3 MFLOP`.
 pub fn flops(n: f64) -> String {
-    scaled(n, "FLOP")
+    // An empty sum is -0.0.
+    scaled(n + 0.0, "FLOP")
 }
 
 fn scaled(mut value: f64, unit: &str) -> String {
@@ -72,6 +73,7 @@ mod tests {
     fn numbers_for_people() {
         assert_eq!((count(0), count(999), count(1_234_567)), ("0".into(), "999".into(), "1,234,567".into()));
         assert_eq!((bytes(12), bytes(4_800_000)), ("12 B".into(), "4.8 MB".into()));
+        assert_eq!(flops(-0.0), "0 FLOP");
         assert_eq!((flops(12_340_000.0), flops(5e13)), ("12.3 MFLOP".into(), "50.0 TFLOP".into()));
     }
 

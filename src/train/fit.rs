@@ -277,9 +277,7 @@ impl Run {
 
     /// Saves what is good, then passes the failure on.
     fn end_badly(&mut self, failure: Failure) -> Failure {
-        if let Some(bar_line) = matches!(failure, Failure::Diverged(_)).then_some("Training diverged") {
-            self.progress.end(self.epoch, bar_line);
-        }
+        self.progress.abandon();
         if let Failure::Diverged(diag) = failure {
             let note = format!(
                 "{} holds the last good state, after step {}",

@@ -44,11 +44,13 @@ pub struct Progress {
     epochs: usize,
     bar: Option<ProgressBar>,
     drawn: Instant,
+    /// When the last epoch's line was written beside bars.
+    lined: Option<Instant>,
 }
 
 impl Progress {
     pub fn new(verbosity: Verbosity, epochs: usize) -> Progress {
-        Progress { verbosity, epochs, bar: None, drawn: Instant::now() }
+        Progress { verbosity, epochs, bar: None, drawn: Instant::now(), lined: None }
     }
 
     /// A line of its own, above the bar if there is one.
@@ -60,7 +62,8 @@ impl Progress {
         }
     }
 
-    /// An epoch (from 0) of so many batches begins, some of which may be done already.
+    /// An epoch (from 0) of so many batches begins, some of which may be done already. The bar shows
+    /// itself with the first batch that is late enough for people to wait for.
     pub fn begin(&mut self, epoch: usize, batches: usize, done: usize) {
         if self.verbosity != Verbosity::Bar {
             return;
@@ -68,7 +71,7 @@ impl Progress {
         let style = "Epoch {prefix}  {pos:>5}/{len} {bar:30.cyan/dim} {msg}  {eta} left";
         let style =
             ProgressStyle::with_template(style).expect("the template is correct").progress_chars("━╸─");
-        let bar = ProgressBar::with_draw_target(Some(batches as u64), ProgressDrawTarget::stderr_with_hz(10));
+        let bar = ProgressBar::with_draw_target(Some(batches as u64), ProgressDrawTarget::hidden());
         bar.set_style(style);
         bar.set_prefix(format!("{}/{}", epoch + 1, self.epochs));
         bar.set_position(done as u64);
@@ -81,21 +84,33 @@ impl Progress {
         if let Some(bar) = &self.bar
             && self.drawn.elapsed() >= REDRAW
         {
+            if bar.is_hidden() {
+                bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+            }
             bar.set_message(figures());
             bar.set_position(done as u64);
             self.drawn = Instant::now();
         }
     }
 
-    /// The epoch is done: its line stays.
-    pub fn end(&mut self, epoch: usize, figures: &str) {
+    /// The epoch ends early: the bar goes, so that what is said next stands alone.
+    pub fn abandon(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        if self.verbosity != Verbosity::Silent {
-            let width = self.epochs.to_string().len();
-            eprintln!("Epoch {:>width$}/{}  {figures}", epoch + 1, self.epochs);
+    }
+
+    /// The epoch is done: its line stays. Beside bars, epochs of a few milliseconds are not all
+    /// written (the history has them); in a log they are.
+    pub fn end(&mut self, epoch: usize, figures: &str) {
+        self.abandon();
+        let flood = self.lined.is_some_and(|l| l.elapsed() < REDRAW) && epoch + 1 < self.epochs;
+        if self.verbosity == Verbosity::Silent || self.verbosity == Verbosity::Bar && flood {
+            return;
         }
+        self.lined = Some(Instant::now());
+        let width = self.epochs.to_string().len();
+        eprintln!("Epoch {:>width$}/{}  {figures}", epoch + 1, self.epochs);
     }
 }
 
