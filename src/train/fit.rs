@@ -10,7 +10,7 @@ use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
 use crate::model::lower::Model;
 use crate::report::history_svg;
-use crate::train::progress::{Progress, Verbosity, figures};
+use crate::train::progress::{Progress, Verbosity, duration, figures};
 use crate::train::run_folder::{History, RunFolder};
 use crate::train::saved::{self, Named, Saved};
 use crate::train::setup::{self, Options, Prepared};
@@ -207,7 +207,7 @@ impl Run {
     /// Row, callbacks, best weights, files.
     fn end_epoch(&mut self, values: Vec<f64>, learning_rate: f64, seconds: f64, speed: f64) -> Result<()> {
         let monitored = &self.history.columns[1..=values.len()];
-        let text = format!("{}  {speed:.0} samples/s  {seconds:.1} s", figures(monitored, &values));
+        let text = format!("{}  {speed:.0} samples/s  {}", figures(monitored, &values), duration(seconds));
         self.progress.end(self.epoch - 1, &text);
         let named: Vec<(String, f64)> = monitored.iter().cloned().zip(values.iter().copied()).collect();
         let row = std::iter::once(self.epoch as f64).chain(values).chain([learning_rate, seconds, speed]);

@@ -130,3 +130,12 @@ pub fn number(value: f64) -> String {
         format!("{value:.3e}")
     }
 }
+
+/// `35 ms`, `8.2 s`, `12 min 5 s`.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
+        s if s < 60.0 => format!("{s:.1} s"),
+        s => format!("{} min {:.0} s", (s / 60.0) as u64, s % 60.0),
+    }
+}

@@ -1,0 +1,44 @@
+//! The documentation names every word of the config language.
+
+use nntrain::activations::ACTIVATIONS;
+use nntrain::data::DATASETS;
+use nntrain::initializers::INITIALIZERS;
+use nntrain::layers::LAYERS;
+use nntrain::losses::LOSSES;
+use nntrain::metrics::METRICS;
+use nntrain::optim::{OPTIMIZERS, SCHEDULES};
+use nntrain::regularizers::REGULARIZERS;
+
+#[test]
+fn the_config_reference_names_every_word() {
+    let path = format!("{}/configs/README.md", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let words = [
+        ACTIVATIONS.names(),
+        DATASETS.names(),
+        INITIALIZERS.names(),
+        LAYERS.names(),
+        LOSSES.names(),
+        METRICS.names(),
+        OPTIMIZERS.names(),
+        SCHEDULES.names(),
+        REGULARIZERS.names(),
+    ];
+    let missing: Vec<&str> =
+        words.concat().into_iter().filter(|w| !text.contains(&format!("`{w}`"))).collect();
+    assert!(missing.is_empty(), "not in configs/README.md: {missing:?}");
+}
+
+/// Every config that ships has its row of results.
+#[test]
+fn the_results_name_every_config() {
+    let folder = format!("{}/configs", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(format!("{folder}/README.md")).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_string();
+            assert!(text.contains(&format!("| `{name}` |")), "{name} has no row in configs/README.md");
+        }
+    }
+}
