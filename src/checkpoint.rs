@@ -2,7 +2,7 @@
 //! predict. One metadata key, `nntrain`, holds JSON.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, View};
@@ -40,8 +40,8 @@ pub struct Meta {
     pub step: u64,
     /// What resuming needs; absent in files that only predict.
     pub resume: Option<Resume>,
-    /// The history's last row as `column: value`, for people.
-    pub metrics: Vec<(String, f64)>,
+    /// The history's row of that epoch as `column: value`; `None` is what JSON has no number for.
+    pub metrics: Vec<(String, Option<f64>)>,
     /// SHA-256 (hex) over the tensors' names and bytes and over this JSON with an empty hash. It
     /// stands last, so that the JSON without it is the text before it.
     pub sha256: String,
@@ -55,7 +55,7 @@ pub struct Resume {
     pub callbacks: crate::callbacks::State,
     /// Sums of a begun epoch; `None` between epochs.
     pub begun: Option<Begun>,
-    /// The run came to its end, by its epochs or by a callback.
+    /// A callback ended the run.
     pub finished: bool,
 }
 
@@ -92,19 +92,22 @@ impl View for &Tensor<'_> {
     }
 }
 
-/// Writes a checkpoint whole or not at all.
+/// Writes a checkpoint whole or not at all, tensor by tensor.
 pub fn write(path: &Path, meta: &Meta, tensors: &[Tensor<'_>]) -> Result<()> {
     let mut sorted: Vec<&Tensor<'_>> = tensors.iter().collect();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
-    let bytes = sorted.iter().map(|t| (t.name.as_str(), t.data().into_owned()));
     let bare = Meta { sha256: String::new(), ..meta.clone() };
     let bare = serde_json::to_string(&bare).expect("metadata is plain data");
-    let hash = hash(bytes, &bare);
+    let hash = hash(sorted.iter().map(|t| (t.name.as_str(), t.data)), &bare);
     let json = format!("{}{hash}{END}", bare.strip_suffix(END).expect("the hash is the last field"));
-    let header = HashMap::from([(KEY.to_string(), json)]);
-    let file = safetensors::serialize(sorted.iter().map(|t| (&t.name, *t)), Some(header))
-        .map_err(|e| Diag::new(format!("cannot make {}: {e}", path.display())))?;
-    files::write_atomic(path, |w| w.write_all(&file))
+    files::replace(path, |temporary| {
+        let header = HashMap::from([(KEY.to_string(), json)]);
+        let views = sorted.iter().map(|t| (&t.name, *t));
+        safetensors::serialize_to_file(views, Some(header), temporary).map_err(|e| match e {
+            safetensors::SafeTensorError::IoError(e) => e,
+            other => std::io::Error::other(other.to_string()),
+        })
+    })
 }
 
 /// How the JSON ends, behind the hash.
@@ -113,13 +116,20 @@ const END: &str = "\"}";
 /// Characters of a hash.
 const HASH: usize = 64;
 
-/// SHA-256 over names and bytes of the tensors in order of their names, then the JSON without hash.
-fn hash<'a>(tensors: impl Iterator<Item = (&'a str, Vec<u8>)>, bare: &str) -> String {
+/// SHA-256 over names and numbers of the tensors in order of their names, then the JSON without hash.
+fn hash<'a>(tensors: impl Iterator<Item = (&'a str, &'a [f32])>, bare: &str) -> String {
     let mut hasher = Sha256::new();
-    for (name, bytes) in tensors {
+    let mut buffer = [0; 4096];
+    for (name, numbers) in tensors {
         hasher.update(name.as_bytes());
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(&bytes);
+        hasher.update((numbers.len() as u64).to_le_bytes());
+        for chunk in numbers.chunks(buffer.len() / 4) {
+            let bytes = &mut buffer[..chunk.len() * 4];
+            for (bytes, number) in bytes.chunks_exact_mut(4).zip(chunk) {
+                bytes.copy_from_slice(&number.to_le_bytes());
+            }
+            hasher.update(bytes);
+        }
     }
     hasher.update(bare);
     hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()
@@ -129,7 +139,8 @@ fn hash<'a>(tensors: impl Iterator<Item = (&'a str, Vec<u8>)>, bare: &str) -> St
 #[derive(Debug)]
 pub struct Checkpoint {
     pub meta: Meta,
-    tensors: HashMap<String, (Vec<usize>, Vec<f32>)>,
+    /// By name, in its order.
+    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
 }
 
 impl Checkpoint {
@@ -142,10 +153,6 @@ impl Checkpoint {
             }
             Some((_, data)) => Ok(data),
         }
-    }
-
-    pub fn has(&self, name: &str) -> bool {
-        self.tensors.contains_key(name)
     }
 }
 
@@ -170,22 +177,20 @@ pub fn read(path: &Path) -> Result<Checkpoint> {
     let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|e| {
         wrong(format!("not a complete safetensors file ({e}), header of {header_len} bytes"), whole)
     })?;
-    let mut views = file.tensors();
-    views.sort_by(|a, b| a.0.cmp(&b.0));
-    // The text itself is hashed: what the reader would ignore in it may not be damaged either.
-    let bare = json.len().checked_sub(HASH + END.len()).and_then(|cut| json.get(..cut)).unwrap_or_default();
-    let bytes = views.iter().map(|(name, view)| (name.as_str(), view.data().to_vec()));
-    if hash(bytes, &format!("{bare}{END}")) != meta.sha256 {
-        return Err(wrong("the checksum does not fit the contents".into(), whole).into());
-    }
-    let mut tensors = HashMap::new();
-    for (name, view) in views {
+    let mut tensors = BTreeMap::new();
+    for (name, view) in file.tensors() {
         if view.dtype() != Dtype::F32 {
             return Err(wrong(format!("tensor `{name}` is {:?}, not F32", view.dtype()), whole).into());
         }
-        let numbers =
-            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let bytes = view.data().chunks_exact(4);
+        let numbers: Vec<f32> = bytes.map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         tensors.insert(name, (view.shape().to_vec(), numbers));
+    }
+    // The text itself is hashed: what the reader would ignore in it may not be damaged either.
+    let bare = json.len().checked_sub(HASH + END.len()).and_then(|cut| json.get(..cut)).unwrap_or_default();
+    let numbers = tensors.iter().map(|(name, (_, numbers))| (name.as_str(), &**numbers));
+    if hash(numbers, &format!("{bare}{END}")) != meta.sha256 {
+        return Err(wrong("the checksum does not fit the contents".into(), whole).into());
     }
     Ok(Checkpoint { meta, tensors })
 }

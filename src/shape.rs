@@ -26,6 +26,12 @@ impl Shape {
         self.dims.iter().product()
     }
 
+    /// Whether the size is within what can be counted and stored: below 2^40 numbers.
+    pub fn is_sane(&self) -> bool {
+        let size = self.dims.iter().try_fold(1usize, |size, d| size.checked_mul(*d));
+        size.is_some_and(|size| size < 1 << 40)
+    }
+
     /// Numbers in all for a batch of `n` samples.
     pub fn len(&self, n: usize) -> usize {
         if self.batched { n * self.size() } else { self.size() }

@@ -69,3 +69,17 @@ impl OutputKind {
         pairs.enumerate().map(move |(row, (t, p))| (t, p, f64::from(weights[row / rows])))
     }
 }
+
+/// How an output becomes what people ask for: the probability of each class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scores {
+    /// It is that already, or a value.
+    AsTheyAre,
+    /// Logits of independent yes-or-no questions.
+    Sigmoid,
+    /// Logits of classes that exclude each other.
+    Softmax,
+    /// A signed distance from the border between two classes, 1 at the margin: `(m + 1) / 2` cut to
+    /// [0, 1] keeps the border at 1/2; it is a score, not a calibrated probability.
+    Margin,
+}

@@ -100,7 +100,7 @@ fn steps_allocate_nothing() {
         let options = Options { threads: Some(2), ..Options::default() };
         let (prepared, model) =
             Prepared::new(experiment, &options).unwrap_or_else(|f| panic!("{}", f.diags()[0]));
-        let mut trainer = Trainer::new(&prepared, model, options.pool());
+        let mut trainer = Trainer::new(&prepared, &model, options.pool()).unwrap();
         trainer.begin_epoch(0);
         // The first step may set up what lives on: thread-local state of the runtime.
         trainer.train_step(&prepared.dataset.train).unwrap();

@@ -35,7 +35,7 @@ impl LearningRateWarmup {
     pub fn factor(&self, step: u64, steps_per_epoch: usize) -> f64 {
         let length = match self.length {
             Length::Steps(n) => n,
-            Length::Epochs(n) => n * steps_per_epoch as u64,
+            Length::Epochs(n) => n.saturating_mul(steps_per_epoch as u64),
         };
         let done = (step as f64 / length as f64).min(1.0);
         self.initial_factor + (1.0 - self.initial_factor) * done

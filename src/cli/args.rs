@@ -82,7 +82,7 @@ pub struct FitArgs {
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// Seed of everything random
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
     /// The run's folder [default: runs/<name>, or <name>-2, -3, ... where that exists]
     #[arg(long, value_name = "DIR")]

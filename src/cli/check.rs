@@ -1,35 +1,48 @@
 //! `nntrain check`: everything that `fit` checks, and what training will take, without training.
 
+use std::path::Path;
+
 use crate::cli::args::CheckArgs;
 use crate::cli::print;
 use crate::diag::{Failure, Result};
 use crate::model::Experiment;
-use crate::train::Prepared;
+use crate::model::lower::Purpose;
+use crate::report::table::{bytes, count};
+use crate::train::saved::training_bytes;
+use crate::train::{Options, Prepared};
 
 /// Checks every config; says of each that it is good, or all that is wrong.
 pub fn check(args: &CheckArgs) -> Result<()> {
     let mut wrong = vec![];
     for config in &args.configs {
-        let options = args.common.options(true);
-        let prepared = Experiment::open(config, &args.set).and_then(|e| Prepared::new(e, &options));
-        match prepared {
-            Ok((prepared, model)) => {
-                let (weights, _) = model.params.counts();
-                let (batch, samples) = (prepared.batch_size(), prepared.dataset.train.len());
-                let epochs = prepared.experiment.training.epochs;
-                let steps = samples.div_ceil(batch);
-                let line = format!(
-                    "{}: good. {} training samples, {weights} weights, {epochs} epochs of {steps} steps\n",
-                    config.display(),
-                    samples,
-                );
-                print(&line)?;
-                prepared.dataset.notes.iter().try_for_each(|note| print(&format!("  {note}\n")))?;
-            }
+        match check_one(config, &args.set, &args.common.options(true)) {
+            Ok(good) => print(&good)?,
             // A failure of the machine ends the command; mistakes in one config do not hide another's.
             Err(Failure::Input(diags)) => wrong.extend(diags),
             Err(other) => return Err(other),
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(Failure::Input(wrong)) }
+}
+
+fn check_one(config: &Path, sets: &[String], options: &Options) -> Result<String> {
+    let (prepared, model) = Prepared::new(Experiment::open(config, sets)?, options)?;
+    let (batch, samples) = (prepared.batch_size(), prepared.dataset.train.len());
+    let programs = model.plan(Purpose::Train, batch, options.threads())?;
+    let training = &prepared.experiment.training;
+    let memory = bytes(training_bytes(&model.params, &programs, &training.optimizer));
+    let forward: f64 = model.rows.iter().map(|r| r.flops).sum();
+    // Forward, and both gradients of about the same work each.
+    let work = 3.0 * forward * samples as f64;
+    let mut lines = vec![format!(
+        "{}: good. {} training samples, {} weights, {} epochs of {} steps, {} an epoch, {memory} besides the data",
+        config.display(),
+        count(samples),
+        count(model.params.counts().0),
+        training.epochs,
+        samples.div_ceil(batch),
+        crate::report::table::flops(work),
+    )];
+    lines.extend(prepared.dataset.notes.iter().map(|note| format!("  {note}")));
+    Ok(lines.join("\n") + "\n")
 }

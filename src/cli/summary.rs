@@ -5,9 +5,10 @@ use std::fmt::Write;
 use crate::cli::args::SummaryArgs;
 use crate::diag::Result;
 use crate::model::Experiment;
-use crate::model::lower::{EVAL, Model, PREDICT, TRAIN};
+use crate::model::lower::{EVAL, Model, PREDICT, Purpose, TRAIN};
 use crate::report::table::{Align, bytes, count, flops, table};
 use crate::shape::Shape;
+use crate::train::saved::training_bytes;
 use crate::train::setup::{self, Prepared};
 
 /// The summary of a config, or of a checkpoint's.
@@ -30,15 +31,15 @@ pub fn summary(args: &SummaryArgs) -> Result<String> {
     let (trained, frozen) = model.params.counts();
     let slots = experiment.training.optimizer.numbers_per_weight();
     let work: f64 = model.rows.iter().map(|r| r.flops).sum();
-    let session = model.session(batch, options.pool());
+    let programs = model.plan(Purpose::Train, batch, options.threads())?;
     let number = size_of::<f32>();
     writeln!(text, "Trained weights   {:>14}   {}", count(trained), bytes(trained * number)).unwrap();
     writeln!(text, "Other weights     {:>14}   {}", count(frozen), bytes(frozen * number)).unwrap();
     writeln!(text, "Optimizer state   {:>14}   {}", count(trained * slots), bytes(trained * slots * number))
         .unwrap();
-    let total = session.bytes() + trained * slots * number;
-    writeln!(text, "Memory of training, batch {batch}: {} planned, besides the data", bytes(total)).unwrap();
-    let arena = |p: usize| bytes(session.program(p).arena_len * number);
+    let total = training_bytes(&model.params, &programs, &experiment.training.optimizer);
+    writeln!(text, "Memory of training with batch {batch}: {}, besides the data", bytes(total)).unwrap();
+    let arena = |p: usize| bytes(programs[p].arena_len * number);
     writeln!(
         text,
         "  of it working memory: training {}, evaluation {}, prediction {}",

@@ -29,13 +29,14 @@ pub trait Read: Sized {
     fn blank() -> Self;
 }
 
+/// Counts and sizes end here: sums and products of a few of them still fit 64 bits.
+const MOST: i64 = i32::MAX as i64;
+
 impl Read for usize {
     fn read(value: &Value) -> Result<usize, Wrong> {
         match value.data {
-            Data::Int(i) => {
-                usize::try_from(i).map_err(|_| Wrong::new(format!("must not be negative, got {i}")))
-            }
-            _ => Err(Wrong::expected("an integer", value)),
+            Data::Int(i) if i > MOST => Err(Wrong::new(format!("must be at most {MOST}, got {i}"))),
+            _ => u64::read(value).map(|v| v as usize),
         }
     }
     fn write(&self) -> Plain {
@@ -48,7 +49,12 @@ impl Read for usize {
 
 impl Read for u64 {
     fn read(value: &Value) -> Result<u64, Wrong> {
-        usize::read(value).map(|v| v as u64)
+        match value.data {
+            Data::Int(i) => {
+                u64::try_from(i).map_err(|_| Wrong::new(format!("must not be negative, got {i}")))
+            }
+            _ => Err(Wrong::expected("an integer", value)),
+        }
     }
     fn write(&self) -> Plain {
         Plain::Int(*self as i64)

@@ -29,7 +29,7 @@ impl Session {
         let memory = Memory {
             arena: Aligned::zeroed(arena_len),
             params: Aligned::zeroed(layout.len),
-            grads: Aligned::zeroed(layout.trainable_len),
+            grads: Aligned::zeroed(gradients(&layout, &programs)),
         };
         let penalties = params
             .decls
@@ -38,6 +38,13 @@ impl Session {
             .filter_map(|(i, d)| d.penalty.filter(|_| d.trainable).map(|p| (i, p)));
         let penalties = penalties.collect();
         Session { pool, programs, memory, layout, penalties, decls: params.clone() }
+    }
+
+    /// Bytes that [`Session::new`] allocates for these programs.
+    pub fn planned_bytes(params: &Params, programs: &[Program]) -> usize {
+        let layout = params.layout();
+        let arena = programs.iter().map(|p| p.arena_len).max().unwrap_or(0);
+        (arena + layout.len + gradients(&layout, programs)) * size_of::<f32>()
     }
 
     /// Draws first values for all parameters.
@@ -57,6 +64,10 @@ impl Session {
 
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    pub fn programs(&self) -> &[Program] {
+        &self.programs
     }
 
     pub fn program(&self, program: usize) -> &Program {
@@ -164,9 +175,10 @@ impl Session {
     pub fn grad(&self, index: usize) -> &[f32] {
         &self.memory.grads[self.layout.ranges[index].clone()]
     }
+}
 
-    /// Bytes of all blocks.
-    pub fn bytes(&self) -> usize {
-        (self.memory.arena.len() + self.memory.params.len() + self.memory.grads.len()) * size_of::<f32>()
-    }
+/// Numbers of the gradient block: none if no program has a backward pass.
+fn gradients(layout: &Layout, programs: &[Program]) -> usize {
+    let trains = programs.iter().any(|p| p.backward_start < p.steps.len());
+    if trains { layout.trainable_len } else { 0 }
 }

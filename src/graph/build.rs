@@ -76,6 +76,17 @@ impl Graph {
     }
 }
 
+/// A size that no machine can hold is a mistake of the config, and one that cannot even be counted
+/// must not reach the arithmetic of the memory plan.
+fn check_size(shape: &Shape, what: &str) -> Result<(), Mismatch> {
+    match shape.is_sane() {
+        true => Ok(()),
+        false => {
+            Err(Mismatch::new(format!("{what} would have the shape {shape}: too large to compute with")))
+        }
+    }
+}
+
 /// A graph under construction.
 pub struct Builder<'a> {
     pub graph: Graph,
@@ -146,6 +157,7 @@ impl<'a> Builder<'a> {
         penalty: Option<Penalty>,
     ) -> Result<Var, Mismatch> {
         let path = format!("{}/{name}", self.scope);
+        check_size(&Shape::fixed(&*shape), &format!("`{name}`"))?;
         if let Some(problem) = init.check(&shape) {
             return Err(Mismatch::new(format!("initializer of `{name}`: {problem}")));
         }
@@ -174,6 +186,7 @@ impl<'a> Builder<'a> {
     pub fn push_all(&mut self, op: impl Op, inputs: &[Var]) -> Result<Vec<Var>, Mismatch> {
         let shapes: Vec<&Shape> = inputs.iter().map(|v| self.graph.shape(*v)).collect();
         let signature = op.infer(&shapes)?;
+        signature.y.iter().try_for_each(|shape| check_size(shape, "its output"))?;
         let node = self.graph.nodes.len();
         let outputs: Vec<Var> = signature
             .y

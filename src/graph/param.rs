@@ -70,7 +70,10 @@ impl Params {
                 trainable_len = end;
             }
         }
-        Layout { ranges, trainable_len, len: end }
+        let mut trainable: Vec<Range<usize>> =
+            ranges.iter().zip(&self.decls).filter(|(_, d)| d.trainable).map(|(r, _)| r.clone()).collect();
+        trainable.sort_by_key(|r| r.start);
+        Layout { ranges, trainable, trainable_len, len: end }
     }
 
     /// Number of weights, trainable and not.
@@ -86,6 +89,8 @@ impl Params {
 pub struct Layout {
     /// One per declared parameter.
     pub ranges: Vec<Range<usize>>,
+    /// Those of the trainable ones, in increasing order.
+    pub trainable: Vec<Range<usize>>,
     /// The block's head that holds all trainable parameters.
     pub trainable_len: usize,
     pub len: usize,

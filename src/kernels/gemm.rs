@@ -58,7 +58,7 @@ impl Product {
     /// Numbers from the first to the last that the product reads of A and B and writes of C.
     fn extents(&self) -> (usize, usize, usize) {
         let taps = |which: fn(&(usize, usize, usize)) -> usize| {
-            self.taps.iter().map(|t| reach_of(t.0, which(t))).sum::<usize>()
+            self.taps.iter().fold(0, |sum: usize, t| sum.saturating_add(reach_of(t.0, which(t))))
         };
         let a = taps(|t| t.1) + reach_of(self.m, self.a_row) + reach_of(self.k, self.a_k) + 1;
         let b = taps(|t| t.2) + reach_of(self.k, self.b_k) + self.n;
@@ -250,7 +250,8 @@ impl Product {
 
 /// Distance from the first to the last of some evenly spaced numbers.
 fn reach_of(count: usize, stride: usize) -> usize {
-    count.saturating_sub(1) * stride
+    // Saturating: what overflows is longer than any slice, and refused.
+    count.saturating_sub(1).saturating_mul(stride)
 }
 
 /// Leaves a finished piece as it is.

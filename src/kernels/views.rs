@@ -25,7 +25,7 @@ pub struct Slot {
 
 impl Slot {
     pub fn len(&self, n: usize) -> usize {
-        self.per_sample * n + self.fixed
+        self.per_sample.saturating_mul(n).saturating_add(self.fixed)
     }
 
     pub fn is_empty(&self, n: usize) -> bool {
@@ -52,7 +52,10 @@ impl<'a> Blocks<'a> {
 
     fn locate(&self, slot: &Slot, n: usize) -> (*mut f32, usize) {
         let (space, len) = (slot.space as usize, slot.len(n));
-        assert!(slot.offset + len <= self.lens[space], "{slot:?} with batch {n} is outside its block");
+        assert!(
+            slot.offset.saturating_add(len) <= self.lens[space],
+            "{slot:?} with batch {n} is outside its block"
+        );
         // SAFETY: inside the block, as just asserted.
         (unsafe { self.starts[space].add(slot.offset) }, len)
     }
@@ -79,7 +82,9 @@ pub struct Views<'a> {
     blocks: Blocks<'a>,
     slots: &'a [Option<Slot>],
     n: usize,
+    /// Slots that were handed out for writing, and for reading.
     taken: Cell<u64>,
+    lent: Cell<u64>,
 }
 
 impl<'a> Views<'a> {
@@ -89,7 +94,7 @@ impl<'a> Views<'a> {
     /// guarantees both: it verifies every program it makes (`compile::verify`).
     pub unsafe fn new(blocks: Blocks<'a>, slots: &'a [Option<Slot>], n: usize) -> Views<'a> {
         assert!(slots.len() <= 64, "a step has at most 64 buffers of a kind");
-        Views { blocks, slots, n, taken: Cell::new(0) }
+        Views { blocks, slots, n, taken: Cell::new(0), lent: Cell::new(0) }
     }
 
     pub fn count(&self) -> usize {
@@ -99,6 +104,7 @@ impl<'a> Views<'a> {
     pub fn read(&self, i: usize) -> &'a [f32] {
         let slot = self.slots[i].as_ref().expect("the op declared that it reads this");
         assert!(self.taken.get() >> i & 1 == 0, "buffer {i} is being written");
+        self.lent.set(self.lent.get() | 1 << i);
         // SAFETY: by the promise of `new`; a slot handed out for writing is refused above.
         unsafe { self.blocks.read(slot, self.n) }
     }
@@ -106,7 +112,8 @@ impl<'a> Views<'a> {
     /// The buffer for writing; `None` where nobody wants it.
     pub fn write(&self, i: usize) -> Option<&'a mut [f32]> {
         let slot = self.slots[i].as_ref()?;
-        assert!(self.taken.get() >> i & 1 == 0, "buffer {i} is handed out twice");
+        let out = self.taken.get() | self.lent.get();
+        assert!(out >> i & 1 == 0, "buffer {i} is handed out twice");
         self.taken.set(self.taken.get() | 1 << i);
         // SAFETY: by the promise of `new`, and never handed out twice.
         Some(unsafe { self.blocks.write(slot, self.n) })

@@ -32,13 +32,15 @@ impl Layer for Reshape {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let x = one(x);
         let shape = g.shape(x).clone();
-        let known: usize = self.target_shape.iter().filter(|d| **d > 0).map(|d| *d as usize).product();
+        // Saturating: what is too large fits no input.
+        let known =
+            self.target_shape.iter().filter(|d| **d > 0).fold(1, |n: usize, d| n.saturating_mul(*d as usize));
         let dims: Vec<usize> = self
             .target_shape
             .iter()
             .map(|d| if *d > 0 { *d as usize } else { (shape.size() / known).max(1) })
             .collect();
-        if dims.iter().product::<usize>() != shape.size() {
+        if dims.iter().fold(1, |n: usize, d| n.saturating_mul(*d)) != shape.size() {
             let target = &self.target_shape;
             return Err(Mismatch::new(format!(
                 "cannot reshape {shape} with {} numbers per sample to target_shape {target:?}: {known} {}",

@@ -16,6 +16,7 @@ use crate::losses::fits::{self, Activation};
 use crate::losses::pair::{Pair, lower, pairs};
 use crate::losses::{EPSILON, Loss, LossInputs, Target};
 use crate::shape::Shape;
+use crate::target::Scores;
 
 pub const CROSSENTROPY: Entry<dyn Loss> = Entry {
     name: "binary_crossentropy",
@@ -58,8 +59,8 @@ struct Binary<P, L> {
 }
 
 impl<P: Pair, L: Pair> Loss for Binary<P, L> {
-    fn takes_logits(&self) -> bool {
-        self.from_logits
+    fn scores(&self) -> Scores {
+        if self.from_logits { Scores::Sigmoid } else { Scores::AsTheyAre }
     }
 
     fn lower(&self, g: &mut Builder<'_>, l: LossInputs) -> Result<Var, Mismatch> {

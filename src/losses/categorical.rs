@@ -18,6 +18,7 @@ use crate::losses::softmax_crossentropy::{Ignore, Labels, SoftmaxCrossentropy, c
 use crate::losses::{EPSILON, Loss, LossInputs, Target};
 use crate::ops::softmax::Softmax;
 use crate::shape::Shape;
+use crate::target::Scores;
 
 pub const CATEGORICAL: Entry<dyn Loss> = Entry {
     name: "categorical_crossentropy",
@@ -102,8 +103,8 @@ fn softmax(g: &mut Builder<'_>, logits: Var) -> Result<Var, Mismatch> {
 }
 
 impl Loss for Categorical {
-    fn takes_logits(&self) -> bool {
-        self.from_logits
+    fn scores(&self) -> Scores {
+        if self.from_logits { Scores::Softmax } else { Scores::AsTheyAre }
     }
 
     fn lower(&self, g: &mut Builder<'_>, l: LossInputs) -> Result<Var, Mismatch> {
@@ -124,8 +125,8 @@ impl Loss for Categorical {
 }
 
 impl Loss for Sparse {
-    fn takes_logits(&self) -> bool {
-        self.from_logits
+    fn scores(&self) -> Scores {
+        if self.from_logits { Scores::Softmax } else { Scores::AsTheyAre }
     }
 
     fn lower(&self, g: &mut Builder<'_>, l: LossInputs) -> Result<Var, Mismatch> {
@@ -146,8 +147,8 @@ impl Loss for Sparse {
 }
 
 impl Loss for Focal {
-    fn takes_logits(&self) -> bool {
-        self.from_logits
+    fn scores(&self) -> Scores {
+        if self.from_logits { Scores::Softmax } else { Scores::AsTheyAre }
     }
 
     /// Keras takes the softmax's output as probabilities here, so that even then it is cut.

@@ -10,6 +10,7 @@ use crate::losses::pair::{Pair, Reduce};
 use crate::losses::rows::{RowLoss, Rows};
 use crate::losses::{Loss, LossInputs, Target, fits};
 use crate::shape::Shape;
+use crate::target::Scores;
 
 pub const HINGE: Entry<dyn Loss> = Entry {
     name: "hinge",
@@ -76,6 +77,7 @@ fn margin_twin(labels: Labels, p: f64, t: f64) -> f64 {
 impl Pair for Hinge {
     const NAME: &'static str = "hinge";
     const REDUCE: Reduce = Reduce::Mean;
+    const SCORES: Scores = Scores::Margin;
     #[inline(always)]
     fn value(self, p: f32, t: f32) -> f32 {
         margin(p, self.labels.sign(t))
@@ -97,6 +99,7 @@ impl Pair for Hinge {
 impl Pair for SquaredHinge {
     const NAME: &'static str = "squared_hinge";
     const REDUCE: Reduce = Reduce::Mean;
+    const SCORES: Scores = Scores::Margin;
     #[inline(always)]
     fn value(self, p: f32, t: f32) -> f32 {
         let m = margin(p, self.labels.sign(t));

@@ -13,7 +13,7 @@ use std::fmt::Debug;
 use crate::config::registry::Registry;
 use crate::graph::{Builder, Mismatch, Var};
 use crate::shape::Shape;
-use crate::target::TargetKind;
+use crate::target::{Scores, TargetKind};
 
 mod binary;
 mod categorical;
@@ -60,9 +60,9 @@ pub trait Loss: Debug + Send + Sync {
     /// names both and what to change.
     fn fits(&self, output: &Shape, target: &Target) -> Result<(), Mismatch>;
 
-    /// Whether the output is logits (`from_logits = true`), so that predicting makes probabilities.
-    fn takes_logits(&self) -> bool {
-        false
+    /// How outputs trained with it become probabilities.
+    fn scores(&self) -> Scores {
+        Scores::AsTheyAre
     }
 }
 

@@ -8,6 +8,7 @@ use crate::graph::{Backward, Builder, Ctx, Forward, Mismatch, Op, Signature, Var
 use crate::losses::samples::{check_batched, for_samples, numbers};
 use crate::losses::{Loss, LossInputs, Target, fits};
 use crate::shape::Shape;
+use crate::target::Scores;
 
 /// Sums run in this many lanes that are added up in order at the end: vectorised, and the same bits
 /// with every instruction set.
@@ -26,6 +27,8 @@ pub trait Pair: Debug + Copy + Send + Sync + 'static {
     /// Keras's name.
     const NAME: &'static str;
     const REDUCE: Reduce;
+    /// How outputs trained with it become probabilities.
+    const SCORES: Scores = Scores::AsTheyAre;
     fn value(self, prediction: f32, target: f32) -> f32;
     /// Derivative of the value by the prediction.
     fn slope(self, prediction: f32, target: f32) -> f32;
@@ -178,6 +181,10 @@ impl<F: Pair> Op for PairLoss<F> {
 
 /// A loss that compares output and target number by number.
 impl<F: Pair> Loss for F {
+    fn scores(&self) -> Scores {
+        F::SCORES
+    }
+
     fn lower(&self, g: &mut Builder<'_>, l: LossInputs) -> Result<Var, Mismatch> {
         lower(*self, g, l.output, l)
     }

@@ -18,7 +18,7 @@ pub const ENTRY: Entry<dyn Metric> = Entry {
     aliases: &["AUC"],
     about: "area under the ROC curve, or the precision-recall curve",
     parse: |f| {
-        let thresholds = f.key("num_thresholds").at_least(2).or(200);
+        let thresholds = f.key("num_thresholds").at_least(2).or(200usize);
         let curve = f.key("curve").or(Curve::Roc);
         let summation = f.key("summation_method").or(Summation::Interpolation);
         let from_logits = f.key("from_logits").or(false);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::compile::{self, Want};
+use crate::compile::{self, Program, Want};
 use crate::data::preprocessing::{Preprocessing, TargetEncoding};
 use crate::diag::{Diag, Failure, Result};
-use crate::exec::Session;
+use crate::exec::{Session, machine};
 use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Var};
 use crate::kernels::par::Pool;
 use crate::losses::{LossInputs, Target};
@@ -107,9 +107,10 @@ impl Model {
         if diags.is_empty() { Ok(()) } else { Err(Failure::Input(diags)) }
     }
 
-    /// Compiles the three programs for batches of at most `batch` samples.
-    pub fn session(self, batch: usize, pool: Arc<Pool>) -> Session {
-        let threads = pool.threads();
+    /// Compiles the programs for batches of at most `batch` samples. To infer, no training program is
+    /// planned: its place holds an empty one.
+    pub fn plan(&self, purpose: Purpose, batch: usize, threads: usize) -> Result<Vec<Program>> {
+        self.check_countable(batch)?;
         let want = |l: &Lowered, inputs: Vec<Var>, losses: Vec<(Var, f32)>, outputs: Vec<Var>| Want {
             inputs,
             outputs: std::iter::once(l.output).chain(outputs).collect(),
@@ -118,22 +119,63 @@ impl Model {
             threads,
         };
         let all = |l: &Lowered| vec![l.input, l.target, l.weight];
-        let train_want = want(
-            &self.train,
-            all(&self.train),
-            vec![(self.train.loss, 1.0)],
-            vec![self.train.loss, self.train.target],
-        );
-        let eval_want = want(&self.eval, all(&self.eval), vec![], vec![self.eval.loss, self.eval.target]);
-        let predict_want = want(&self.eval, vec![self.eval.input], vec![], vec![]);
-        let Model { params, train, eval, .. } = self;
-        let predict_graph = eval.graph.clone();
+        let judged = |l: &Lowered, losses| want(l, all(l), losses, vec![l.loss, l.target]);
+        let (train, eval) = (&self.train, &self.eval);
+        let compile = |l: &Lowered, want: &Want| compile::compile(l.graph.clone(), &self.params, want);
         let programs = vec![
-            compile::compile(train.graph, &params, &train_want),
-            compile::compile(eval.graph, &params, &eval_want),
-            compile::compile(predict_graph, &params, &predict_want),
+            match purpose {
+                Purpose::Train => compile(train, &judged(train, vec![(train.loss, 1.0)])),
+                Purpose::Infer => compile::compile(Graph::default(), &self.params, &Want::default()),
+            },
+            compile(eval, &judged(eval, vec![])),
+            compile(eval, &want(eval, vec![eval.input], vec![], vec![])),
         ];
-        Session::new(&params, programs, pool)
+        check_memory(&self.params, &programs)?;
+        Ok(programs)
+    }
+
+    /// The model with its memory, for batches of at most `batch` samples.
+    pub fn session(&self, purpose: Purpose, batch: usize, pool: Arc<Pool>) -> Result<Session> {
+        let programs = self.plan(purpose, batch, pool.threads())?;
+        Ok(Session::new(&self.params, programs, pool))
+    }
+
+    /// The planner's arithmetic holds for sizes that a machine could at all have.
+    fn check_countable(&self, batch: usize) -> Result<()> {
+        let values = self.train.graph.values.iter().map(|v| v.shape.len(1) as u128);
+        let numbers = values.sum::<u128>() * batch as u128;
+        if numbers < MOST_NUMBERS {
+            return Ok(());
+        }
+        let message = format!("a batch of {batch} samples would need {numbers} numbers at once");
+        Err(Diag::new(message).hint("choose a smaller batch_size, or fewer units").into())
+    }
+}
+
+/// More than this no machine holds: 2^46 numbers of 4 bytes.
+const MOST_NUMBERS: u128 = 1 << 46;
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Train,
+    Infer,
+}
+
+/// Refuses a plan that is larger than the machine's memory, before anything is allocated.
+fn check_memory(params: &Params, programs: &[Program]) -> Result<()> {
+    let needed = Session::planned_bytes(params, programs);
+    match machine::memory() {
+        Some(there) if needed > there => {
+            let gigabytes = |bytes: usize| bytes as f64 / 1e9;
+            let message = format!(
+                "the network and one batch would take {:.1} GB of memory; this machine has {:.1} GB",
+                gigabytes(needed),
+                gigabytes(there)
+            );
+            Err(Diag::new(message).hint("choose a smaller batch_size, or fewer units or filters").into())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -179,6 +221,14 @@ fn lower_graph(
         _ if output_shape.size() == target_width => output_shape.clone(),
         _ => Shape::batch([target_width]),
     };
+    if let TargetKind::ClassIndex { classes } = targets
+        && classes > 2
+        && output_shape.last() == 1
+    {
+        let message = format!("the output has 1 unit, the dataset has {classes} classes");
+        diags.push(complain(Mismatch::new(message).hint(format!("give the last layer units = {classes}"))));
+        return None;
+    }
     if let Err(m) = training.loss.fits(&output_shape, &Target { kind: targets, shape: target_shape.clone() })
     {
         diags.push(complain(m));

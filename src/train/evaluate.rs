@@ -9,7 +9,7 @@ use crate::diag::{Diag, Result};
 use crate::metrics::report::Report;
 use crate::model::lower::{EVAL, OUTPUT, TARGET};
 use crate::train::progress::figures;
-use crate::train::setup::{Loaded, Options, fill};
+use crate::train::setup::{Loaded, Options};
 use crate::train::trainer::Judge;
 
 /// Which samples are judged.
@@ -58,7 +58,7 @@ impl Evaluation {
 
 /// Evaluates a run's best checkpoint, or a given one.
 pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evaluation> {
-    let mut loaded = Loaded::open(path, None, options)?;
+    let mut loaded = Loaded::open(path, options)?;
     let (part, name) = choose(&loaded, chosen, options)?;
     if part.is_empty() {
         return Err(Diag::new(format!("there are no samples in {name}")).into());
@@ -66,17 +66,13 @@ pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evalu
     let batch = loaded.session.program(EVAL).batch;
     let mut judge = Judge::new(&loaded.experiment, &loaded.output, &loaded.meta.preprocessing, batch);
     let mut report = Report::new(&loaded.meta.preprocessing.target, &loaded.output);
-    let scores = loaded.scores();
+    let (scores, units) = (loaded.scores(), loaded.output.units());
     let mut probabilities = vec![];
     let order: Vec<u32> = (0..part.len() as u32).collect();
-    let penalty = loaded.session.penalty();
-    for rows in order.chunks(batch) {
-        fill(&mut loaded.session, EVAL, &part, rows, None);
-        loaded.session.run(EVAL, rows.len(), 0);
-        judge.take(&loaded.session, EVAL, rows.len(), penalty);
-        scores.convert(loaded.session.output(EVAL, OUTPUT, rows.len()), &mut probabilities);
-        report.update(loaded.session.output(EVAL, TARGET, rows.len()), &probabilities);
-    }
+    judge.judge(&mut loaded.session, &part, &order, |session, n| {
+        Loaded::convert(scores, units, session.output(EVAL, OUTPUT, n), &mut probabilities);
+        report.update(session.output(EVAL, TARGET, n), &probabilities);
+    });
     let metrics = loaded.experiment.training.metrics.iter().map(|m| m.name().to_string());
     let names = std::iter::once("loss".to_string()).chain(metrics).collect();
     Ok(Evaluation { names, values: judge.values(), samples: part.len(), part: name, report })

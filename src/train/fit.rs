@@ -8,13 +8,12 @@ use crate::callbacks::{self, SaveFreq};
 use crate::checkpoint;
 use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
-use crate::model::lower::Model;
 use crate::report::history_svg;
 use crate::train::progress::{Progress, Verbosity, duration, figures};
 use crate::train::run_folder::{History, RunFolder};
 use crate::train::saved::{self, Named, Saved};
 use crate::train::setup::{self, Options, Prepared};
-use crate::train::trainer::Trainer;
+use crate::train::trainer::{DIVERGED, Trainer};
 
 /// Set by Ctrl-C: the step in hand is finished, the state saved.
 pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -34,10 +33,11 @@ pub fn fit(
     options: &FitOptions,
 ) -> Result<RunFolder> {
     let (prepared, model) = Prepared::new(experiment, &options.common)?;
+    let trainer = Trainer::new(&prepared, &model, options.common.pool())?;
     let folder = RunFolder::create(run_dir, &prepared.experiment.name, overwrite)?;
     folder.write_config(&prepared.experiment.resolved(folder.path()))?;
     let history = History::create(&folder, columns(&prepared))?;
-    let mut run = Run::new(prepared, model, folder, history, options);
+    let mut run = Run::new(prepared, trainer, folder, history, options.verbosity);
     run.go()?;
     Ok(run.folder)
 }
@@ -47,6 +47,10 @@ pub fn resume(path: &Path, epochs: Option<usize>, options: &FitOptions) -> Resul
     let folder = RunFolder::existing(path)?;
     let checkpoint = checkpoint::read(&folder.last())?;
     let meta = &checkpoint.meta;
+    if let Some(fewer) = epochs.filter(|n| *n < meta.epoch) {
+        let message = format!("the run has done {} epochs, so it cannot end after {fewer}", meta.epoch);
+        return Err(Diag::new(message).hint("--epochs with --resume is the number of epochs in all").into());
+    }
     let sets: Vec<String> = epochs.iter().map(|n| format!("training.epochs={n}")).collect();
     let experiment = setup::experiment_of(meta, &folder.last().display().to_string(), &sets)?;
     let (prepared, model) = Prepared::new(experiment, &options.common)?;
@@ -56,9 +60,10 @@ pub fn resume(path: &Path, epochs: Option<usize>, options: &FitOptions) -> Resul
             .hint("bring the data back, or start a new run")
             .into());
     }
+    let trainer = Trainer::new(&prepared, &model, options.common.pool())?;
     folder.write_config(&prepared.experiment.resolved(folder.path()))?;
     let history = History::reopen(&folder, columns(&prepared), meta.epoch)?;
-    let mut run = Run::new(prepared, model, folder, history, options);
+    let mut run = Run::new(prepared, trainer, folder, history, options.verbosity);
     run.restore(&checkpoint, epochs.is_some())?;
     run.go()?;
     Ok(run.folder)
@@ -87,27 +92,30 @@ struct Run {
     verbosity: Verbosity,
     /// Epochs done.
     epoch: usize,
-    /// A begun epoch is restored by its first steps being skipped.
+    /// How far the checkpoint's epoch is, until it is taken up.
     begun: Option<checkpoint::Begun>,
     finished: bool,
     saved: Saved,
+    /// Bytes that were planned, besides the data.
+    memory: usize,
 }
 
 impl Run {
     fn new(
         prepared: Prepared,
-        model: Model,
+        trainer: Trainer,
         folder: RunFolder,
         history: History,
-        options: &FitOptions,
+        verbosity: Verbosity,
     ) -> Run {
-        let trainer = Trainer::new(&prepared, model, options.common.pool());
         let callbacks =
             callbacks::Running::new(&prepared.experiment.callbacks, trainer.optimizer.learning_rate());
-        let progress = Progress::new(options.verbosity, prepared.experiment.training.epochs);
+        let progress = Progress::new(verbosity, prepared.experiment.training.epochs);
         let saved = Saved::new(&prepared, &trainer, callbacks.state());
-        let (epoch, verbosity) = (0, options.verbosity);
-        let (begun, finished) = (None, false);
+        let optimizer = &prepared.experiment.training.optimizer;
+        let session = &trainer.session;
+        let memory = saved::training_bytes(session.params(), session.programs(), optimizer);
+        let (epoch, begun, finished) = (0, None, false);
         Run {
             prepared,
             trainer,
@@ -120,6 +128,7 @@ impl Run {
             begun,
             finished,
             saved,
+            memory,
         }
     }
 
@@ -132,8 +141,9 @@ impl Run {
         restored.map_err(|what| Diag::new(format!("{}: {what}", last.display())))?;
         self.epoch = checkpoint.meta.epoch;
         self.finished = resume.finished && !extended;
+        self.capture(saved::loadable(&checkpoint.meta.metrics));
+        self.saved.adopt(&resume);
         self.begun = resume.begun;
-        self.capture(checkpoint.meta.metrics.clone());
         if self.folder.best().exists() {
             self.saved.best = Some(saved::read_best(&mut self.trainer, &self.folder.best())?);
         }
@@ -153,11 +163,11 @@ impl Run {
             self.progress.say(note);
         }
         self.progress.say(&format!(
-            "{}: {} weights, {} training samples, memory {:.1} MB, {} threads, seed {}",
+            "{}: {} weights, {} training samples, memory {:.1} MB besides the data, {} threads, seed {}",
             self.folder.path().display(),
             self.trainer.session.params().counts().0,
             self.prepared.dataset.train.len(),
-            self.trainer.session.bytes() as f64 / 1e6,
+            self.memory as f64 / 1e6,
             self.trainer.session.pool().threads(),
             self.prepared.experiment.seed
         ));
@@ -212,6 +222,11 @@ impl Run {
         let named: Vec<(String, f64)> = monitored.iter().cloned().zip(values.iter().copied()).collect();
         let row = std::iter::once(self.epoch as f64).chain(values).chain([learning_rate, seconds, speed]);
         self.history.push(row.collect())?;
+        if let Some((column, value)) = named.iter().find(|(c, v)| c.ends_with("loss") && !v.is_finite()) {
+            let message = format!("`{column}` is {value} in epoch {}", self.epoch);
+            return Err(Failure::Diverged(Diag::new(message).hint(DIVERGED)));
+        }
+        self.check_good()?;
         let verdict = self.callbacks.end_epoch(self.epoch - 1, &named);
         for note in &verdict.notes {
             self.progress.say(note);
@@ -224,7 +239,7 @@ impl Run {
         }
         self.finished = verdict.stop;
         self.capture(named);
-        let due = self.saved.is_due();
+        let due = self.saved.is_due() || self.save_is_asked();
         if due || INTERRUPTED.load(Ordering::SeqCst) {
             self.write_all()?;
         }
@@ -236,14 +251,20 @@ impl Run {
         if self.trainer.steps_done == steps {
             return Ok(());
         }
-        let every = self.prepared.experiment.callbacks.save_freq;
-        let asked = matches!(every, SaveFreq::Steps(n) if self.trainer.step.is_multiple_of(n));
+        let asked = self.save_is_asked();
         let interrupted = INTERRUPTED.load(Ordering::SeqCst);
         if asked || interrupted {
+            self.check_good()?;
             self.capture(self.saved.good.metrics.clone());
             if interrupted { self.write_all()? } else { self.write_checkpoints()? }
         }
         self.check_interrupted()
+    }
+
+    /// Whether `save_freq` falls on the step just done.
+    fn save_is_asked(&self) -> bool {
+        let every = self.prepared.experiment.callbacks.save_freq;
+        matches!(every, SaveFreq::Steps(n) if self.trainer.step.is_multiple_of(n))
     }
 
     fn check_interrupted(&self) -> Result<()> {
@@ -257,11 +278,20 @@ impl Run {
         )))
     }
 
+    /// Before a state is saved: the last good one is not given up for one with a NaN in it.
+    fn check_good(&self) -> Result<()> {
+        let Some(path) = self.trainer.not_finite() else { return Ok(()) };
+        let message = format!("the update in step {} made `{path}` not finite", self.trainer.step);
+        Err(Failure::Diverged(Diag::new(message).hint(DIVERGED)))
+    }
+
     fn capture(&mut self, metrics: Named) {
         self.saved.capture(&self.trainer, self.epoch, metrics, self.callbacks.state(), self.finished);
     }
 
     fn write_checkpoints(&mut self) -> Result<()> {
+        // The checkpoint counts on the rows before it: they reach the disk first.
+        self.history.sync()?;
         self.saved.write(&self.folder, &self.trainer)
     }
 

@@ -5,7 +5,7 @@ pub mod fit;
 pub mod predict;
 pub mod progress;
 pub mod run_folder;
-mod saved;
+pub mod saved;
 pub mod setup;
 pub mod trainer;
 

@@ -9,10 +9,8 @@ use crate::data::rows::InputRows;
 use crate::diag::{Diag, Failure, Result};
 use crate::files::{cannot_write, write_atomic};
 use crate::model::lower::{OUTPUT, PREDICT};
-use crate::train::setup::{Loaded, Options, Scores};
-
-/// Rows that are computed together.
-const BATCH: usize = 256;
+use crate::target::Scores;
+use crate::train::setup::{Loaded, Options};
 
 /// Mistakes in rows that are listed before giving up.
 const MISTAKES: usize = 20;
@@ -28,11 +26,16 @@ pub fn predict(
     probabilities: bool,
     options: &Options,
 ) -> Result<Vec<String>> {
-    let mut loaded = Loaded::open(path, Some(BATCH), options)?;
+    let mut loaded = Loaded::open(path, options)?;
     let preprocessing = loaded.meta.preprocessing.clone();
     let mut rows = InputRows::open(input, &preprocessing.input)?;
-    let writer =
-        Table { target: &preprocessing.target, probabilities, scores: loaded.scores(), buffer: vec![] };
+    let writer = Table {
+        target: &preprocessing.target,
+        probabilities,
+        scores: loaded.scores(),
+        units: loaded.output.units(),
+        buffer: vec![],
+    };
     match output {
         Some(file) => {
             let mut failure = None;
@@ -101,12 +104,12 @@ fn run(
     sink: &mut dyn Write,
 ) -> Result<(), Stop> {
     table.header(sink).map_err(Stop::Io)?;
-    let width = rows.width();
+    let (width, batch) = (rows.width(), loaded.session.program(PREDICT).batch);
     let mut mistakes: Vec<Diag> = vec![];
     loop {
-        let inputs = loaded.session.input(PREDICT, 0, BATCH);
+        let inputs = loaded.session.input(PREDICT, 0, batch);
         let mut n = 0;
-        while n < BATCH {
+        while n < batch {
             match rows.next(&mut inputs[n * width..(n + 1) * width]) {
                 Ok(true) => n += 1,
                 Ok(false) => break,
@@ -120,7 +123,7 @@ fn run(
             loaded.session.run(PREDICT, n, 0);
             table.rows(loaded.session.output(PREDICT, OUTPUT, n), n, sink).map_err(Stop::Io)?;
         }
-        if n < BATCH {
+        if n < batch {
             break;
         }
     }
@@ -153,6 +156,7 @@ struct Table<'a> {
     target: &'a TargetEncoding,
     probabilities: bool,
     scores: Scores,
+    units: usize,
     buffer: Vec<f32>,
 }
 
@@ -175,7 +179,7 @@ impl Table<'_> {
     }
 
     fn rows(&mut self, predictions: &[f32], n: usize, sink: &mut dyn Write) -> io::Result<()> {
-        self.scores.convert(predictions, &mut self.buffer);
+        Loaded::convert(self.scores, self.units, predictions, &mut self.buffer);
         for row in self.buffer.chunks_exact(self.buffer.len() / n) {
             match self.target {
                 TargetEncoding::Classes { names, .. } => class_row(names, row, self.probabilities, sink)?,

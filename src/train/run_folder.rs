@@ -20,12 +20,7 @@ impl RunFolder {
         let path = match dir {
             Some(dir) => dir.to_path_buf(),
             None if overwrite => Path::new("runs").join(name),
-            None => {
-                let numbered = (2..).map(|i| format!("{name}-{i}"));
-                let mut candidates =
-                    std::iter::once(name.to_string()).chain(numbered).map(|n| Path::new("runs").join(n));
-                candidates.find(|p| !p.exists()).expect("some number is free")
-            }
+            None => new_numbered(Path::new("runs"), name)?,
         };
         let folder = RunFolder { path };
         if overwrite {
@@ -35,10 +30,7 @@ impl RunFolder {
                 .hint(format!("go on with `nntrain fit --resume {}`, replace it with --overwrite, or name another --run-dir", folder.path.display()))
                 .into());
         }
-        fs::create_dir_all(&folder.path).map_err(|e| {
-            Diag::new(format!("cannot make the run folder {}: {e}", folder.path.display()))
-                .hint("choose another with --run-dir")
-        })?;
+        fs::create_dir_all(&folder.path).map_err(|e| cannot_make(&folder.path, &e))?;
         folder.check_writable()?;
         Ok(folder)
     }
@@ -110,6 +102,27 @@ impl RunFolder {
     }
 }
 
+/// Makes the first of `name`, `name-2`, `name-3`, ... that is not there: two runs that start together
+/// get two folders.
+fn new_numbered(parent: &Path, name: &str) -> Result<PathBuf> {
+    fs::create_dir_all(parent).map_err(|e| cannot_make(parent, &e))?;
+    let numbered = (2..).map(|i| format!("{name}-{i}"));
+    for candidate in std::iter::once(name.to_string()).chain(numbered) {
+        let path = parent.join(candidate);
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(cannot_make(&path, &e).into()),
+        }
+    }
+    unreachable!("some number is free")
+}
+
+fn cannot_make(path: &Path, error: &std::io::Error) -> Diag {
+    Diag::new(format!("cannot make the run folder {}: {error}", path.display()))
+        .hint("choose another with --run-dir")
+}
+
 /// `history.csv`: one flushed row per epoch.
 #[derive(Debug)]
 pub struct History {
@@ -136,6 +149,9 @@ impl History {
         let path = folder.history_path();
         let text = fs::read_to_string(&path)
             .map_err(|e| Diag::new(format!("cannot read {}: {e}", path.display())))?;
+        if text.lines().next() != Some(&columns.join(",")) {
+            return Err(Diag::new(format!("{} does not have this run's columns", path.display())).into());
+        }
         let mut rows = vec![];
         let mut kept = format!("{}\n", columns.join(","));
         for (number, line) in text.lines().enumerate().skip(1).take(epochs) {
@@ -166,6 +182,11 @@ impl History {
         self.write_line(&cells.join(","))?;
         self.rows.push(row);
         Ok(())
+    }
+
+    /// Brings the rows to the disk.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|e| cannot_write(&self.path, &e))
     }
 
     fn write_line(&mut self, line: &str) -> Result<()> {

@@ -7,8 +7,11 @@ use std::time::{Duration, Instant};
 use crate::bits::{from_bits, to_bits};
 use crate::callbacks;
 use crate::checkpoint::{self, Checkpoint, Meta, Resume, Tensor};
+use crate::compile::Program;
 use crate::diag::{Diag, Result};
 use crate::exec::Session;
+use crate::graph::Params;
+use crate::optim::OptimizerSpec;
 use crate::train::run_folder::RunFolder;
 use crate::train::setup::{self, Prepared};
 use crate::train::trainer::Trainer;
@@ -24,6 +27,8 @@ pub struct Saved {
     pub good: Snapshot,
     /// The weights of the best epoch so far.
     pub best: Option<Best>,
+    /// Memory for the best weights, until there are any.
+    spare: Vec<f32>,
     /// What all checkpoints of the run share.
     frame: Meta,
     written_at: Instant,
@@ -68,7 +73,8 @@ impl Saved {
             block: trainer.session.block().to_vec(),
             arrays: trainer.optimizer.arrays().map(|(_, a)| a.to_vec()).collect(),
         };
-        Saved { good, best: None, frame: frame(prepared), written_at: Instant::now() }
+        let spare = good.block.clone();
+        Saved { good, best: None, spare, frame: frame(prepared), written_at: Instant::now() }
     }
 
     /// Copies the state.
@@ -95,11 +101,18 @@ impl Saved {
         };
     }
 
+    /// Takes over what a checkpoint says of its state, after [`Self::capture`] of a trainer that was
+    /// restored from it: inside a begun epoch the trainer does not know yet how far it is.
+    pub fn adopt(&mut self, resume: &Resume) {
+        self.good.resume = resume.clone();
+    }
+
     /// Copies the weights that predict: their moving average where the optimizer keeps one.
     pub fn keep_best(&mut self, trainer: &Trainer, epoch: usize, metrics: Named) {
         let block = trainer.session.block();
         let step = trainer.step;
-        let fresh = || Best { epoch, metrics: vec![], step, block: block.to_vec(), written: false };
+        let spare = &mut self.spare;
+        let fresh = || Best { epoch, metrics: vec![], step, block: std::mem::take(spare), written: false };
         let best = self.best.get_or_insert_with(fresh);
         best.block.copy_from_slice(block);
         if let Some(average) = trainer.optimizer.ema() {
@@ -126,7 +139,7 @@ impl Saved {
         let session = &trainer.session;
         if let Some(best) = self.best.as_mut().filter(|b| !b.written) {
             let (epoch, step, metrics) = (best.epoch, best.step, best.metrics.clone());
-            let meta = Meta { epoch, step, metrics, ..self.frame.clone() };
+            let meta = Meta { epoch, step, metrics: storable(&metrics), ..self.frame.clone() };
             checkpoint::write(&folder.best(), &meta, &tensors("", session, &best.block, false))?;
             best.written = true;
         }
@@ -136,11 +149,30 @@ impl Saved {
             all.extend(tensors(&format!("optimizer/{slot}/"), session, array, true));
         }
         let (epoch, step, metrics) = (good.epoch, good.step, good.metrics.clone());
-        let meta = Meta { epoch, step, metrics, resume: Some(good.resume.clone()), ..self.frame.clone() };
+        let resume = Some(good.resume.clone());
+        let meta = Meta { epoch, step, metrics: storable(&metrics), resume, ..self.frame.clone() };
         checkpoint::write(&folder.last(), &meta, &all)?;
         self.written_at = Instant::now();
         Ok(())
     }
+}
+
+/// JSON has no word for NaN and infinity.
+fn storable(metrics: &Named) -> Vec<(String, Option<f64>)> {
+    metrics.iter().map(|(name, v)| (name.clone(), Some(*v).filter(|v| v.is_finite()))).collect()
+}
+
+/// The numbers as they were before they were stored.
+pub fn loadable(metrics: &[(String, Option<f64>)]) -> Named {
+    metrics.iter().map(|(name, v)| (name.clone(), v.unwrap_or(f64::NAN))).collect()
+}
+
+/// Bytes that training takes besides the data: programs and weights, the optimizer's state, the copy
+/// of both that is good, and the best weights.
+pub fn training_bytes(params: &Params, programs: &[Program], optimizer: &OptimizerSpec) -> usize {
+    let layout = params.layout();
+    let state = optimizer.numbers_per_weight() * layout.trainable_len;
+    Session::planned_bytes(params, programs) + (2 * state + 2 * layout.len) * size_of::<f32>()
 }
 
 /// What is the same in all checkpoints of a run.
@@ -204,5 +236,5 @@ pub fn read_best(trainer: &mut Trainer, file: &Path) -> Result<Best> {
     let block = trainer.session.block().to_vec();
     trainer.session.block_mut().copy_from_slice(&own);
     let Meta { epoch, step, metrics, .. } = checkpoint.meta;
-    Ok(Best { epoch, metrics, step, block, written: true })
+    Ok(Best { epoch, metrics: loadable(&metrics), step, block, written: true })
 }

@@ -7,12 +7,14 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::data::{Dataset, LoadContext, Part};
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
+use crate::kernels::math::{exp, sigmoid};
 use crate::kernels::par::Pool;
 use crate::model::Experiment;
 use crate::model::experiment::ClassWeight;
-use crate::model::lower::Model;
+use crate::model::lower::{Model, Purpose};
+use crate::ops::softmax::log_sum_exp;
 use crate::shape::Shape;
-use crate::target::OutputKind;
+use crate::target::{OutputKind, Scores};
 
 /// What the command line says besides the config.
 #[derive(Clone, Debug, Default)]
@@ -23,10 +25,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// The thread pool: `--threads`, or as many as the machine gives this process.
+    /// Threads to compute on: `--threads`, or as many as the machine gives this process.
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
+    }
+
     pub fn pool(&self) -> Arc<Pool> {
-        let available = std::thread::available_parallelism().map_or(1, |n| n.get());
-        Arc::new(Pool::new(self.threads.unwrap_or(available)))
+        Arc::new(Pool::new(self.threads()))
     }
 
     pub fn load_context(&self, experiment: &Experiment, allow_download: bool) -> LoadContext {
@@ -115,6 +120,9 @@ pub fn class_of(row: &[f32]) -> usize {
     }
 }
 
+/// Samples that are evaluated or predicted together: what comes out does not depend on it.
+const INFERENCE_BATCH: usize = 256;
+
 /// A trained model from a checkpoint, with the data it asks for left alone.
 #[derive(Debug)]
 pub struct Loaded {
@@ -126,23 +134,18 @@ pub struct Loaded {
 
 impl Loaded {
     /// Opens a run folder (its best checkpoint) or a checkpoint file.
-    pub fn open(path: &Path, batch: Option<usize>, options: &Options) -> Result<Loaded> {
+    pub fn open(path: &Path, options: &Options) -> Result<Loaded> {
         let file = checkpoint_file(path)?;
         let checkpoint = checkpoint::read(&file)?;
-        Loaded::from_checkpoint(checkpoint, &file, batch, options)
+        Loaded::from_checkpoint(checkpoint, &file, options)
     }
 
-    fn from_checkpoint(
-        checkpoint: Checkpoint,
-        file: &Path,
-        batch: Option<usize>,
-        options: &Options,
-    ) -> Result<Loaded> {
+    fn from_checkpoint(checkpoint: Checkpoint, file: &Path, options: &Options) -> Result<Loaded> {
         let experiment = experiment_of(&checkpoint.meta, &file.display().to_string(), &[])?;
         let input = Shape::batch(checkpoint.meta.input_shape.clone());
         let model = Model::lower(&experiment, &input, &checkpoint.meta.preprocessing)?;
         let output = model.output.clone();
-        let mut session = model.session(batch.unwrap_or(experiment.training.batch_size), options.pool());
+        let mut session = model.session(Purpose::Infer, INFERENCE_BATCH, options.pool())?;
         load_weights(&mut session, &checkpoint, file)?;
         Ok(Loaded { experiment, meta: checkpoint.meta, session, output })
     }
@@ -195,40 +198,26 @@ pub fn fill(
     }
 }
 
-/// Turns a model's outputs into what people ask for: probabilities, where the loss was given logits.
-#[derive(Clone, Copy, Debug)]
-pub enum Scores {
-    AsTheyAre,
-    Sigmoid,
-    /// Over rows of this many units.
-    Softmax(usize),
-}
-
-impl Scores {
-    pub fn convert(&self, outputs: &[f32], into: &mut Vec<f32>) {
+impl Loaded {
+    /// Writes outputs as probabilities (or as they are, for values) to `into`.
+    pub fn convert(scores: Scores, units: usize, outputs: &[f32], into: &mut Vec<f32>) {
         into.clear();
         into.extend_from_slice(outputs);
-        match self {
+        match scores {
             Scores::AsTheyAre => {}
-            Scores::Sigmoid => into.iter_mut().for_each(|v| *v = crate::kernels::math::sigmoid(*v)),
-            Scores::Softmax(units) => {
-                for row in into.chunks_exact_mut(*units) {
-                    let shift = crate::ops::softmax::log_sum_exp(row);
-                    row.iter_mut().for_each(|v| *v = crate::kernels::math::exp(*v - shift));
+            Scores::Sigmoid => into.iter_mut().for_each(|v| *v = sigmoid(*v)),
+            Scores::Margin => into.iter_mut().for_each(|v| *v = (0.5 * *v + 0.5).clamp(0.0, 1.0)),
+            Scores::Softmax => {
+                for row in into.chunks_exact_mut(units) {
+                    let shift = log_sum_exp(row);
+                    row.iter_mut().for_each(|v| *v = exp(*v - shift));
                 }
             }
         }
     }
-}
 
-impl Loaded {
     /// How this model's outputs become probabilities.
     pub fn scores(&self) -> Scores {
-        let units = self.output.units();
-        match (self.experiment.training.loss.takes_logits(), units) {
-            (false, _) => Scores::AsTheyAre,
-            (true, 1) => Scores::Sigmoid,
-            (true, units) => Scores::Softmax(units),
-        }
+        self.experiment.training.loss.scores()
     }
 }

@@ -6,16 +6,23 @@ use crate::bits::{from_bits, to_bits};
 use crate::checkpoint::Begun;
 use crate::data::Part;
 use crate::data::preprocessing::{Preprocessing, TargetEncoding};
-use crate::diag::{Diag, Failure};
+use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
 use crate::kernels::par::Pool;
 use crate::metrics::Accumulator;
 use crate::model::Experiment;
-use crate::model::lower::{EVAL, LOSS, Model, OUTPUT, TARGET, TRAIN};
+use crate::model::lower::{EVAL, LOSS, Model, OUTPUT, Purpose, TARGET, TRAIN};
 use crate::optim::Optimizer;
 use crate::rng::Stream;
 use crate::target::OutputKind;
 use crate::train::setup::{Prepared, fill};
+
+/// The optimizer's name for the moving average of the weights.
+const AVERAGE: &str = "average";
+
+/// What helps against divergence.
+pub const DIVERGED: &str =
+    "lower the learning rate, or add clipnorm = 1.0 to the optimizer; check the data for extreme values";
 
 /// Loss and metrics over some samples.
 pub struct Judge {
@@ -51,7 +58,7 @@ impl Judge {
     }
 
     /// Takes in the batch that a program has just run; returns the batch's loss, penalty included.
-    pub fn take(&mut self, session: &Session, program: usize, n: usize, penalty: f64) -> f64 {
+    fn take(&mut self, session: &Session, program: usize, n: usize, penalty: f64) -> f64 {
         let losses = session.output(program, LOSS, n);
         let sum: f64 = losses.iter().map(|l| f64::from(*l)).sum();
         self.loss_sum += sum + penalty * n as f64;
@@ -65,6 +72,24 @@ impl Judge {
             accumulator.update(targets, predictions, &self.ones[..n]);
         }
         sum / n as f64 + penalty
+    }
+
+    /// Takes in all samples `order` of a part, batch by batch, with the inference program; `look` sees
+    /// each batch's number of samples when it has run.
+    pub fn judge(
+        &mut self,
+        session: &mut Session,
+        part: &Part,
+        order: &[u32],
+        mut look: impl FnMut(&Session, usize),
+    ) {
+        let penalty = session.penalty();
+        for rows in order.chunks(session.program(EVAL).batch) {
+            fill(session, EVAL, part, rows, None);
+            session.run(EVAL, rows.len(), 0);
+            self.take(session, EVAL, rows.len(), penalty);
+            look(session, rows.len());
+        }
     }
 
     /// Loss, then each metric.
@@ -120,7 +145,7 @@ pub struct Trainer {
     class_weights: Option<Vec<f32>>,
     /// Samples of the training part in this epoch's order.
     order: Vec<u32>,
-    /// The validation part's own order, always the same.
+    /// The order of parts that are judged, always the same.
     steady: Vec<u32>,
     /// Steps done in this epoch, and in all.
     pub steps_done: usize,
@@ -129,18 +154,16 @@ pub struct Trainer {
 
 impl Trainer {
     /// Compiles the model and draws first weights.
-    pub fn new(prepared: &Prepared, model: Model, pool: Arc<Pool>) -> Trainer {
+    pub fn new(prepared: &Prepared, model: &Model, pool: Arc<Pool>) -> Result<Trainer> {
         let experiment = &prepared.experiment;
         let batch = prepared.batch_size();
         let judge = Judge::new(experiment, &model.output, &prepared.dataset.preprocessing, batch);
-        let session = model.session(batch, pool);
+        let session = model.session(Purpose::Train, batch, pool)?;
         let layout = session.layout().clone();
-        let mut tensors: Vec<_> =
-            layout.ranges.iter().filter(|r| r.end <= layout.trainable_len).cloned().collect();
-        tensors.sort_by_key(|r| r.start);
-        tensors.dedup();
-        let optimizer = Optimizer::new(experiment.training.optimizer.clone(), &tensors, layout.trainable_len);
-        let longest = prepared.dataset.validation.as_ref().map_or(0, Part::len);
+        let spec = experiment.training.optimizer.clone();
+        let optimizer = Optimizer::new(spec, &layout.trainable, layout.trainable_len);
+        let judged = [&prepared.dataset.validation, &prepared.dataset.test];
+        let longest = judged.into_iter().flatten().map(Part::len).max().unwrap_or(0);
         let mut trainer = Trainer {
             session,
             optimizer,
@@ -155,7 +178,7 @@ impl Trainer {
             step: 0,
         };
         trainer.session.initialize(experiment.seed);
-        trainer
+        Ok(trainer)
     }
 
     pub fn steps_per_epoch(&self) -> usize {
@@ -172,8 +195,8 @@ impl Trainer {
         }
     }
 
-    /// One step of the epoch. The weights change only if the loss is finite.
-    pub fn train_step(&mut self, part: &Part) -> Result<(), Failure> {
+    /// One step of the epoch; its loss. The weights change only if the loss is finite.
+    pub fn train_step(&mut self, part: &Part) -> Result<f64, Failure> {
         let from = self.steps_done * self.batch;
         let to = (from + self.batch).min(self.order.len());
         let n = to - from;
@@ -190,7 +213,7 @@ impl Trainer {
         self.optimizer.step(&pool, weights, grads);
         self.steps_done += 1;
         self.step += 1;
-        Ok(())
+        Ok(loss)
     }
 
     /// Loss and metrics of the epoch so far.
@@ -198,17 +221,38 @@ impl Trainer {
         self.judge.values()
     }
 
-    /// Loss and metrics over a part, with the inference program.
+    /// Loss and metrics over a part, with the inference program, and with the weights' moving average
+    /// where the optimizer keeps one: what is judged is what the best checkpoint holds.
     pub fn evaluate(&mut self, part: &Part) -> Vec<f64> {
+        self.swap_average();
         self.judge.reset();
-        let penalty = self.session.penalty();
-        for from in (0..part.len()).step_by(self.batch) {
-            let n = self.batch.min(part.len() - from);
-            fill(&mut self.session, EVAL, part, &self.steady[from..from + n], None);
-            self.session.run(EVAL, n, 0);
-            self.judge.take(&self.session, EVAL, n, penalty);
-        }
+        self.judge.judge(&mut self.session, part, &self.steady[..part.len()], |_, _| {});
+        self.swap_average();
         self.judge.values()
+    }
+
+    /// Exchanges the weights with their moving average, if there is one.
+    fn swap_average(&mut self) {
+        if self.optimizer.ema().is_none() {
+            return;
+        }
+        let (weights, _) = self.session.weights_and_grads();
+        if let Some((_, average)) = self.optimizer.arrays_mut().find(|(name, _)| *name == AVERAGE) {
+            weights.swap_with_slice(average);
+        }
+    }
+
+    /// The first weight or optimizer state that is not finite, by its path.
+    pub fn not_finite(&self) -> Option<&str> {
+        let bad = |values: &[f32]| values.iter().any(|v| !v.is_finite());
+        let places = || self.session.params().decls.iter().zip(&self.session.layout().ranges);
+        let in_block = places().find(|(_, range)| bad(&self.session.block()[(*range).clone()]));
+        let in_state = || {
+            let kept =
+                |range: &std::ops::Range<usize>| self.optimizer.arrays().any(|(_, a)| bad(&a[range.clone()]));
+            places().find(|(decl, range)| decl.trainable && kept(range))
+        };
+        in_block.or_else(in_state).map(|(decl, _)| decl.path.as_str())
     }
 
     /// What a checkpoint inside an epoch needs.
@@ -244,7 +288,8 @@ impl Trainer {
         ));
         let bad = |values: &[f32]| values.iter().any(|v| !v.is_finite());
         let decls = &self.session.params().decls;
-        let weight = (0..decls.len()).find(|i| bad(self.session.param(*i)));
+        // Moving statistics took in this very batch: they tell of its data, not of the step before.
+        let weight = (0..decls.len()).find(|i| decls[*i].trainable && bad(self.session.param(*i)));
         if let Some(index) = weight {
             diag = diag.note(format!(
                 "`{}` holds a number that is not finite: the step before made it",
@@ -266,6 +311,6 @@ impl Trainer {
         let rows: Vec<String> = self.order[samples].iter().take(8).map(u32::to_string).collect();
         diag = diag
             .note(format!("samples of the batch (numbers in the training part): {}, ...", rows.join(", ")));
-        Failure::Diverged(diag.hint("lower the learning rate, or add clipnorm = 1.0 to the optimizer; check the data for extreme values"))
+        Failure::Diverged(diag.hint(DIVERGED))
     }
 }
