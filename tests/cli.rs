@@ -387,3 +387,69 @@ fn summary_counts_parameters() {
         assert!(said.contains(part), "{part} is not in\n{said}");
     }
 }
+
+/// A csv with a test part and no validation part: the test part is judged at the end.
+#[test]
+fn a_test_part_needs_no_validation_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, rows: usize| {
+        let rows: String = (0..rows).map(|i| format!("{i},{}\n", 2 * i)).collect();
+        std::fs::write(folder.path().join(name), format!("x,y\n{rows}")).unwrap();
+    };
+    file("train.csv", 20);
+    file("test.csv", 50);
+    let config = folder.path().join("line.toml");
+    let toml = "[dataset]\ntype = \"csv\"\ntrain = \"train.csv\"\ntest = \"test.csv\"\ntarget = \"y\"\n\
+                normalize_target = \"standard\"\n[[layers]]\ntype = \"Dense\"\nunits = 1\n[training]\nepochs = 3\n\
+                batch_size = 8\noptimizer = \"sgd\"\nloss = \"mse\"\nmetrics = [\"mae\"]\n";
+    std::fs::write(&config, toml).unwrap();
+    let dir = folder.path().join("run");
+    let output = succeed(&["fit", &text(&config), "--run-dir", &text(&dir)]);
+    assert!(stderr(&output).contains("Test: loss"), "{}", stderr(&output));
+    let eval = stdout(&succeed(&["eval", &text(&dir)]));
+    assert!(eval.starts_with("50 samples (test)"), "{eval}");
+}
+
+/// A validation loss that is not finite ends the run too, and what is left can be opened.
+#[test]
+fn an_infinite_validation_loss_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows: String = (0..40).map(|i| format!("{},{}\n", i % 7, i % 5)).collect();
+    rows.push_str("1e30,1\n");
+    std::fs::write(folder.path().join("t.csv"), format!("x,y\n{rows}")).unwrap();
+    let config = folder.path().join("c.toml");
+    let toml = "[dataset]\ntype = \"csv\"\ntrain = \"t.csv\"\ntarget = \"y\"\nnormalize = \"none\"\n\
+                validation = { type = \"tail\", fraction = 0.1 }\n[[layers]]\ntype = \"Dense\"\nunits = 1\n\
+                [training]\nepochs = 3\noptimizer = \"sgd\"\nloss = \"mse\"\n";
+    std::fs::write(&config, toml).unwrap();
+    let dir = folder.path().join("run");
+    let output = run(&["fit", &text(&config), "--run-dir", &text(&dir)]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("`val_loss` is inf in epoch 1"), "{}", stderr(&output));
+    succeed(&["eval", &text(&dir.join("last.safetensors")), "--split", "train"]);
+}
+
+/// `save_freq` that falls on an epoch's end is kept to, and a run cannot end before what it has done.
+#[test]
+fn resume_points_at_epoch_ends_and_no_way_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("run");
+    let steps = "callbacks.backup_and_restore.save_freq=45";
+    let config = config("cnn_digits");
+    let mut child = nntrain(&["fit", &config, "--epochs", "500", "--set", steps, "--run-dir", &text(&dir)])
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let done = || nntrain::checkpoint::read(&dir.join("last.safetensors")).map_or(0, |c| c.meta.epoch);
+    while done() < 2 {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let before = read(&dir.join("config.toml"));
+    let output = run(&["fit", "--resume", &text(&dir), "--epochs", "1"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("so it cannot end after 1"), "{}", stderr(&output));
+    assert_eq!(read(&dir.join("config.toml")), before, "a refused resume changes nothing");
+}

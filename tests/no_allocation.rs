@@ -5,6 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nntrain::kernels::par::Pool;
 use nntrain::model::Experiment;
 use nntrain::train::trainer::Trainer;
 use nntrain::train::{Options, Prepared};
@@ -34,6 +35,17 @@ fn allocations(f: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.load(Ordering::SeqCst);
     f();
     ALLOCATIONS.load(Ordering::SeqCst) - before
+}
+
+/// Returns when every thread of the pool is inside one job together.
+fn all_threads_are_there(pool: &Pool) {
+    let inside = AtomicUsize::new(0);
+    pool.run(pool.threads(), |_| {
+        inside.fetch_add(1, Ordering::SeqCst);
+        while inside.load(Ordering::SeqCst) < pool.threads() {
+            std::thread::yield_now();
+        }
+    });
 }
 
 const LAYERS: &str = r#"
@@ -102,7 +114,8 @@ fn steps_allocate_nothing() {
             Prepared::new(experiment, &options).unwrap_or_else(|f| panic!("{}", f.diags()[0]));
         let mut trainer = Trainer::new(&prepared, &model, options.pool()).unwrap();
         trainer.begin_epoch(0);
-        // The first step may set up what lives on: thread-local state of the runtime.
+        // A thread allocates while it starts; and the first step may set up what lives on.
+        all_threads_are_there(trainer.session.pool());
         trainer.train_step(&prepared.dataset.train).unwrap();
         let validation = prepared.dataset.validation.as_ref().unwrap();
         let steps = trainer.steps_per_epoch() - 1;

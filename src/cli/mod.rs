@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use clap::Parser;
 
 use crate::cli::args::{Cli, Command, EvalArgs, FitArgs, Split};
-use crate::diag::{Failure, Result};
+use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
 use crate::train::evaluate::{self, Chosen};
 use crate::train::fit::{self, FitOptions, INTERRUPTED};
@@ -34,8 +34,16 @@ fn report(failure: &Failure) {
     if let Failure::Interrupted(message) = failure {
         eprintln!("{message}");
     }
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-    for diag in failure.diags() {
+    let plain = |name: &str, value: Option<&str>| {
+        std::env::var(name).is_ok_and(|v| value.map_or(!v.is_empty(), |wanted| v == wanted))
+    };
+    let colour = std::io::stderr().is_terminal() && !plain("NO_COLOR", None) && !plain("TERM", Some("dumb"));
+    let mut diags: Vec<&Diag> = failure.diags().iter().collect();
+    // In the order of the file, as a reader goes through it; what has no place comes first.
+    diags.sort_by_key(|d| {
+        d.at.as_ref().map(|at| (at.source.name.clone(), at.source.first_line, at.span.start))
+    });
+    for diag in diags {
         eprintln!("{}\n", diag.render(colour));
     }
     if failure.diags().len() > 1 {
@@ -48,6 +56,7 @@ fn run(cli: Cli) -> Result<()> {
         Command::Fit(args) => fit(&args),
         Command::Eval(args) => eval(&args),
         Command::Predict(args) => {
+            catch_interrupts("stopping. Again to quit at once.")?;
             let options = args.common.options(false);
             let output = args.output.as_deref();
             let notes = predict::predict(&args.run, &args.input, output, args.probabilities, &options)?;
@@ -65,11 +74,11 @@ fn fit(args: &FitArgs) -> Result<()> {
     let folder = match (&args.config, &args.resume) {
         (Some(config), _) => {
             let experiment = Experiment::open(config, &args.sets())?;
-            catch_interrupts()?;
+            catch_interrupts("saving after this step. Again to quit at once.")?;
             fit::fit(experiment, args.run_dir.as_deref(), args.overwrite, &options)?
         }
         (None, Some(run)) => {
-            catch_interrupts()?;
+            catch_interrupts("saving after this step. Again to quit at once.")?;
             fit::resume(run, args.epochs, &options)?
         }
         (None, None) => unreachable!("clap demands one of the two"),
@@ -89,13 +98,13 @@ fn eval(args: &EvalArgs) -> Result<()> {
     print(&if args.json { format!("{:#}\n", evaluation.json()) } else { evaluation.text() })
 }
 
-/// The first Ctrl-C finishes the step and saves; the second quits at once.
-fn catch_interrupts() -> Result<()> {
-    let set = ctrlc::set_handler(|| {
+/// The first Ctrl-C lets the command end in its own way, which `what` tells; the second quits at once.
+fn catch_interrupts(what: &'static str) -> Result<()> {
+    let set = ctrlc::set_handler(move || {
         if INTERRUPTED.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("\nInterrupted: saving after this step. Again to quit at once.");
+        eprintln!("\nInterrupted: {what}");
     });
     set.map_err(|e| Failure::run(format!("cannot catch Ctrl-C: {e}")))
 }

@@ -6,6 +6,7 @@
 //! the words that may stand as a `type`.
 
 pub mod fields;
+pub mod names;
 pub mod overrides;
 pub mod read;
 pub mod registry;

@@ -1,10 +1,11 @@
 //! `--set dotted.key=VALUE`: changes of a config from the command line.
 
+use crate::config::names;
 use crate::config::tree::{self, Data, Table, Value};
 use crate::diag::{At, Diag, Source};
 
 /// Applies one `--set` argument. A step of the path is a key, or inside an array of tables an
-/// element's `name` or its number from 0: `layers.conv1.filters=16`, `layers.0.units=8`.
+/// element's name (for a layer without one, Keras's) or its number from 0: `layers.conv1.filters=16`, `layers.0.units=8`.
 /// A value that is not TOML is taken as a string: `training.optimizer=sgd`.
 pub fn apply(root: &mut Table, argument: &str) -> Result<(), Diag> {
     let source = Source::new(format!("--set {argument}"), argument);
@@ -67,7 +68,8 @@ fn set(table: &mut Table, keys: &[&str], value: Value, at: &At) -> Result<(), Di
         Data::Table(inner) => set(inner, rest, value, at),
         Data::Array(items) => {
             let (step, rest) = rest.split_first().expect("checked above");
-            let index = items.iter().position(|i| named(i, step)).or_else(|| step.parse().ok());
+            let named = names::of_layers(items).iter().position(|n| n == step);
+            let index = named.or_else(|| step.parse().ok());
             match index.and_then(|i| items.get_mut(i)).map(|item| &mut item.data) {
                 Some(Data::Table(inner)) if !rest.is_empty() => set(inner, rest, value, at),
                 _ => Err(Diag::new(format!("`{first}` has no element `{step}` that is a table"))
@@ -77,10 +79,6 @@ fn set(table: &mut Table, keys: &[&str], value: Value, at: &At) -> Result<(), Di
         }
         _ => Err(Diag::new(format!("`{first}` is {}, so nothing can be set inside it", slot.kind())).at(at)),
     }
-}
-
-fn named(item: &Value, name: &str) -> bool {
-    item.as_table().and_then(|t| t.get("name")).and_then(Value::as_str) == Some(name)
 }
 
 #[cfg(test)]
@@ -93,10 +91,13 @@ mod tests {
 
     #[test]
     fn sets_keys_elements_and_words() {
-        let mut t = table("[[layers]]\nname = \"a\"\nunits = 1\n[training]\noptimizer = \"adam\"");
+        let mut t = table(
+            "[[layers]]\nname = \"a\"\nunits = 1\n[[layers]]\ntype = \"Dense\"\n[training]\noptimizer = \"adam\"",
+        );
         for set in [
             "layers.a.units=5",
             "layers.0.use_bias=false",
+            "layers.dense.units=7",
             "training.optimizer.learning_rate=1e-2",
             "name=x y",
         ] {

@@ -57,8 +57,11 @@ impl<T: ?Sized> Registry<T> {
                 }
             },
             _ => {
-                let message =
-                    format!("expected a {} name or a table with `type`, found {}", self.kind, value.kind());
+                let message = format!(
+                    "expected the name of {}, or a table with `type`, found {}",
+                    article(self.kind),
+                    value.kind()
+                );
                 diags.push(Diag::new(message).at(&value.at));
                 return None;
             }
@@ -93,6 +96,12 @@ impl<T: ?Sized> Registry<T> {
         let made = self.read(&table.entries[0].value, &mut diags);
         made.unwrap_or_else(|| panic!("{} `{name}` has no complete defaults", self.kind))
     }
+}
+
+/// `an optimizer`, `a layer`.
+fn article(word: &str) -> String {
+    let vowel = word.starts_with(['a', 'e', 'i', 'o', 'u']);
+    format!("{} {word}", if vowel { "an" } else { "a" })
 }
 
 fn with_type(name: &str, mut resolved: Vec<(String, Plain)>) -> Plain {

@@ -130,6 +130,8 @@ fn convert(value: &Spanned<DeValue<'_>>, source: &Arc<Source>, diags: &mut Vec<D
         DeValue::String(s) => Data::Str(s.to_string()),
         DeValue::Integer(i) => match i64::from_str_radix(i.as_str(), i.radix()) {
             Ok(i) => Data::Int(i),
+            // What is not a number at all is a syntax error that was told already.
+            Err(_) if i.as_str().is_empty() => return None,
             Err(_) => {
                 diags.push(Diag::new(format!("integer `{i}` is out of range")).at(&at));
                 return None;

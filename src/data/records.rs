@@ -82,7 +82,10 @@ impl<R: Read> Records<R> {
         self.range = start.byte()..self.reader.position().byte();
         self.line = start.line() as usize;
         match read {
-            Ok(true) => Ok(Some(self.row())),
+            Ok(true) => match self.row().unclosed_quote() {
+                Some(diag) => Err(diag),
+                None => Ok(Some(self.row())),
+            },
             Ok(false) => Ok(None),
             Err(error) => Err(self.unreadable(&error)),
         }
@@ -150,6 +153,21 @@ impl<'a> Row<'a> {
         String::from_utf8_lossy(self.raw).trim_end_matches(['\r', '\n']).to_string()
     }
 
+    /// The mistake of a quote that opens a cell and swallows the rest of the file.
+    fn unclosed_quote(&self) -> Option<Diag> {
+        if !self.raw.contains(&b'"') {
+            return None;
+        }
+        let text = self.text();
+        let open = split(&text, self.delimiter).1?;
+        let at = At::in_line(self.file, self.line, &text, open..open + 1);
+        Some(
+            Diag::new("the quote that opens here is never closed")
+                .at(&at)
+                .hint("a quote inside a cell is written twice"),
+        )
+    }
+
     /// Where a cell stands, for a message.
     pub fn at(&self, index: usize) -> At {
         let text = self.text();
@@ -202,6 +220,11 @@ impl Header {
 
 /// The bytes of each cell of one record's text, without blanks around them.
 fn cell_spans(text: &str, delimiter: u8) -> Vec<Range<usize>> {
+    split(text, delimiter).0
+}
+
+/// The cells' bytes, and where a quote opens that is never closed.
+fn split(text: &str, delimiter: u8) -> (Vec<Range<usize>>, Option<usize>) {
     let bytes = text.as_bytes();
     let (mut spans, mut start, mut inside_quotes) = (vec![], 0, false);
     for (i, byte) in bytes.iter().enumerate() {
@@ -213,7 +236,7 @@ fn cell_spans(text: &str, delimiter: u8) -> Vec<Range<usize>> {
         }
     }
     spans.push(trimmed(text, start..text.len()));
-    spans
+    (spans, inside_quotes.then_some(start))
 }
 
 fn trimmed(text: &str, span: Range<usize>) -> Range<usize> {

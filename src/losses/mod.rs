@@ -60,6 +60,11 @@ pub trait Loss: Debug + Send + Sync {
     /// names both and what to change.
     fn fits(&self, output: &Shape, target: &Target) -> Result<(), Mismatch>;
 
+    /// Whether its targets are classes or labels, not just any numbers.
+    fn takes_labels(&self) -> bool {
+        true
+    }
+
     /// How outputs trained with it become probabilities.
     fn scores(&self) -> Scores {
         Scores::AsTheyAre

@@ -185,6 +185,11 @@ impl<F: Pair> Loss for F {
         F::SCORES
     }
 
+    /// Of the element-wise losses, the ones by margins.
+    fn takes_labels(&self) -> bool {
+        F::SCORES == Scores::Margin
+    }
+
     fn lower(&self, g: &mut Builder<'_>, l: LossInputs) -> Result<Var, Mismatch> {
         lower(*self, g, l.output, l)
     }

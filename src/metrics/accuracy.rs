@@ -33,6 +33,14 @@ impl Metric for Accuracy {
         true
     }
 
+    fn judges_labels(&self) -> bool {
+        true
+    }
+
+    fn instead_for_logits(&self) -> Option<&'static str> {
+        Some("{ type = \"binary_accuracy\", threshold = 0.0 }")
+    }
+
     fn bind(&self, output: &OutputKind) -> Result<Box<dyn Accumulator>, Wrong> {
         let row: fn(&[f32], &[f32]) -> f64 = match output.targets {
             _ if output.units() == 1 => |t, p| binary_accuracy::share(t, p, 0.5),

@@ -61,6 +61,14 @@ impl Metric for Auc {
         true
     }
 
+    fn judges_labels(&self) -> bool {
+        true
+    }
+
+    fn instead_for_logits(&self) -> Option<&'static str> {
+        (!self.from_logits).then_some("the same with from_logits = true")
+    }
+
     fn bind(&self, output: &OutputKind) -> Result<Box<dyn Accumulator>, Wrong> {
         let sums = vec![0.0; 2 * self.thresholds];
         Ok(Box::new(Area { auc: self.clone(), output: output.clone(), sums }))

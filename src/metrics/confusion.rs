@@ -56,6 +56,14 @@ impl Metric for ThresholdMetric {
         true
     }
 
+    fn judges_labels(&self) -> bool {
+        true
+    }
+
+    fn instead_for_logits(&self) -> Option<&'static str> {
+        (self.threshold == 0.5).then_some("the same with thresholds = 0.0")
+    }
+
     fn bind(&self, output: &OutputKind) -> Result<Box<dyn Accumulator>, Wrong> {
         let units = output.units();
         if let Some(class) = self.class_id.filter(|class| *class >= units) {

@@ -55,6 +55,14 @@ impl Metric for F1Score {
         true
     }
 
+    fn judges_labels(&self) -> bool {
+        true
+    }
+
+    fn instead_for_logits(&self) -> Option<&'static str> {
+        Some("precision and recall with thresholds = 0.0")
+    }
+
     fn bind(&self, output: &OutputKind) -> Result<Box<dyn Accumulator>, Wrong> {
         let alone = (output.units() == 1).then_some(0.5);
         Ok(Box::new(F1 {

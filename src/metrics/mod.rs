@@ -85,6 +85,17 @@ pub trait Metric: Debug + Send + Sync {
     /// What callbacks with `mode = "auto"` take for an improvement.
     fn higher_is_better(&self) -> bool;
 
+    /// Whether it counts right and wrong answers, so that targets must be classes or labels.
+    fn judges_labels(&self) -> bool {
+        false
+    }
+
+    /// What to write instead for outputs that are logits of yes-or-no questions, if it would take
+    /// them for probabilities.
+    fn instead_for_logits(&self) -> Option<&'static str> {
+        None
+    }
+
     /// An accumulator for this output, or why the metric does not fit it.
     fn bind(&self, output: &OutputKind) -> Result<Box<dyn Accumulator>, Wrong>;
 }

@@ -260,9 +260,10 @@ fn read_class_weight(t: &mut Fields<'_>) -> Option<ClassWeight> {
             Some(ClassWeight::Balanced)
         }
         Data::Table(table) => {
-            let weights: Option<Vec<(String, f64)>> =
+            // All are read, so that every wrong one is told.
+            let read: Vec<Option<(String, f64)>> =
                 table.entries.iter().map(|e| read_weight(t, &e.key, &e.value)).collect();
-            let weights = weights?;
+            let weights: Vec<(String, f64)> = read.into_iter().collect::<Option<_>>()?;
             let plain =
                 weights.iter().map(|(class, weight)| (class.clone(), Plain::Float(*weight))).collect();
             t.resolve("class_weight", Plain::Table(plain));

@@ -1,12 +1,12 @@
 //! `[[layers]]`: names to edges.
 
 use crate::config::fields::Fields;
+use crate::config::names;
 use crate::config::read::OneOrMany;
 use crate::config::tree::{Data, Table, Value};
 use crate::config::write::Plain;
 use crate::diag::{At, Diag, suggest};
 use crate::layers::{Arity, LAYERS, Layer};
-use crate::model::names;
 
 /// The name by which layers refer to the dataset's input.
 pub const INPUT: &str = "input";
@@ -47,6 +47,7 @@ pub fn read(value: &Value, diags: &mut Vec<Diag>) -> (Vec<LayerNode>, Plain) {
     }
     let given: Vec<&str> = items.iter().filter_map(|i| i.as_table()?.get("name")?.as_str()).collect();
     let (mut nodes, mut plains): (Vec<LayerNode>, Vec<Plain>) = (vec![], vec![]);
+    let before = diags.len();
     for item in items {
         let Data::Table(table) = &item.data else {
             diags.push(Diag::new(format!("a layer is a table, found {}", item.kind())).at(&item.at));
@@ -57,8 +58,8 @@ pub fn read(value: &Value, diags: &mut Vec<Diag>) -> (Vec<LayerNode>, Plain) {
             plains.push(plain);
         }
     }
-    // With a layer missing, what seems unused may be used by it.
-    if nodes.len() == items.len() {
+    // With a layer or a `from` amiss, what seems unused may be meant by it.
+    if diags.len() == before {
         report_unused(&nodes, diags);
     }
     (nodes, Plain::Array(plains))

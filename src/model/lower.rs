@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use crate::compile::{self, Program, Want};
+use crate::config::read::Wrong;
 use crate::data::preprocessing::{Preprocessing, TargetEncoding};
-use crate::diag::{Diag, Failure, Result};
+use crate::diag::{At, Diag, Failure, Result};
 use crate::exec::{Session, machine};
 use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Var};
 use crate::kernels::par::Pool;
 use crate::losses::{LossInputs, Target};
+use crate::metrics::Metric;
 use crate::model::experiment::Experiment;
 use crate::model::layers::{Feed, LayerNode};
 use crate::shape::Shape;
-use crate::target::{OutputKind, TargetKind};
+use crate::target::{OutputKind, Scores, TargetKind};
 
 /// Programs of a model's session, by position.
 pub const TRAIN: usize = 0;
@@ -87,24 +89,7 @@ impl Model {
         };
         let rows = rows(&experiment.layers, &eval.graph, &layers, &params);
         let output = OutputKind { shape: eval.graph.shape(eval.output).clone(), targets };
-        let model = Model { params, output, rows, train, eval };
-        model.check_metrics(experiment)?;
-        Ok(model)
-    }
-
-    fn check_metrics(&self, experiment: &Experiment) -> Result<()> {
-        let training = &experiment.training;
-        let bound = training.metrics.iter().zip(&training.metrics_at);
-        let wrong = bound.filter_map(|(metric, at)| {
-            let wrong = metric.bind(&self.output).err()?;
-            Some(
-                Diag::new(format!("metric `{}` {}", metric.name(), wrong.message))
-                    .at(at)
-                    .maybe_hint(wrong.hint),
-            )
-        });
-        let diags: Vec<Diag> = wrong.collect();
-        if diags.is_empty() { Ok(()) } else { Err(Failure::Input(diags)) }
+        Ok(Model { params, output, rows, train, eval })
     }
 
     /// Compiles the programs for batches of at most `batch` samples. To infer, no training program is
@@ -221,6 +206,15 @@ fn lower_graph(
         _ if output_shape.size() == target_width => output_shape.clone(),
         _ => Shape::batch([target_width]),
     };
+    if mode == Mode::Train {
+        let output = OutputKind { shape: output_shape.clone(), targets };
+        diags.extend(wrong_metrics(experiment, &output));
+    }
+    if let Err(m) = training.loss.fits(&output_shape, &Target { kind: targets, shape: target_shape.clone() })
+    {
+        diags.push(complain(m));
+        return None;
+    }
     if let TargetKind::ClassIndex { classes } = targets
         && classes > 2
         && output_shape.last() == 1
@@ -229,16 +223,35 @@ fn lower_graph(
         diags.push(complain(Mismatch::new(message).hint(format!("give the last layer units = {classes}"))));
         return None;
     }
-    if let Err(m) = training.loss.fits(&output_shape, &Target { kind: targets, shape: target_shape.clone() })
-    {
-        diags.push(complain(m));
-        return None;
-    }
     g.enter("loss", false);
     let (target, weight) = (g.input(target_shape), g.input(Shape::batch([])));
     let loss = training.loss.lower(&mut g, LossInputs { output, target, weight });
     let loss = loss.map_err(|m| diags.push(complain(m))).ok()?;
     Some((Lowered { graph: g.graph, input, target, weight, output, loss }, outputs))
+}
+
+/// Metrics that do not fit the output, its targets or the loss.
+fn wrong_metrics(experiment: &Experiment, output: &OutputKind) -> Vec<Diag> {
+    let training = &experiment.training;
+    let wrong = |metric: &dyn Metric| {
+        let binary_logits = training.loss.scores() == Scores::Sigmoid;
+        if let Err(wrong) = metric.bind(output) {
+            return Some(wrong);
+        }
+        if metric.judges_labels() && output.targets == TargetKind::Values && !training.loss.takes_labels() {
+            let message = "counts right and wrong classes, but the target is a number".into();
+            let hint = "`mae`, `rmse` and `r2_score` judge numbers; for classes give the dataset task = \"classification\"";
+            return Some(Wrong { message, hint: Some(hint.into()) });
+        }
+        let instead = metric.instead_for_logits().filter(|_| binary_logits)?;
+        let message = "would take the logits that the loss is given for probabilities".into();
+        Some(Wrong { message, hint: Some(format!("use {instead}")) })
+    };
+    let places = training.metrics.iter().zip(&training.metrics_at);
+    let diag = |metric: &dyn Metric, at: &At, wrong: Wrong| {
+        Diag::new(format!("metric `{}` {}", metric.name(), wrong.message)).at(at).maybe_hint(wrong.hint)
+    };
+    places.filter_map(|(m, at)| wrong(&**m).map(|w| diag(&**m, at, w))).collect()
 }
 
 fn mismatch(experiment: &Experiment, node: &LayerNode, g: &Builder<'_>, x: &[Var], m: Mismatch) -> Diag {

@@ -5,6 +5,5 @@
 pub mod experiment;
 pub mod layers;
 pub mod lower;
-mod names;
 
 pub use experiment::Experiment;

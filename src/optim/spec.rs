@@ -75,6 +75,7 @@ impl LearningRate {
                 return LearningRate::Constant(rate);
             }
             Ok(rate) => f.error(KEY, format!("must be at least 0, got {rate}"), None),
+            Err(wrong) if matches!(value.data, Data::Float(_)) => f.error(KEY, wrong.message, wrong.hint),
             Err(_) => {
                 let message = format!("expected a number or a schedule, found {}", value.kind());
                 f.error(KEY, message, None);

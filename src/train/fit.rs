@@ -38,6 +38,8 @@ pub fn fit(
     folder.write_config(&prepared.experiment.resolved(folder.path()))?;
     let history = History::create(&folder, columns(&prepared))?;
     let mut run = Run::new(prepared, trainer, folder, history, options.verbosity);
+    // A run that dies in its first seconds can be resumed too, and a full disk is found at once.
+    run.write_checkpoints()?;
     run.go()?;
     Ok(run.folder)
 }
@@ -61,10 +63,12 @@ pub fn resume(path: &Path, epochs: Option<usize>, options: &FitOptions) -> Resul
             .into());
     }
     let trainer = Trainer::new(&prepared, &model, options.common.pool())?;
-    folder.write_config(&prepared.experiment.resolved(folder.path()))?;
+    let config = prepared.experiment.resolved(folder.path());
     let history = History::reopen(&folder, columns(&prepared), meta.epoch)?;
     let mut run = Run::new(prepared, trainer, folder, history, options.verbosity);
     run.restore(&checkpoint, epochs.is_some())?;
+    // Nothing is written before all of the run is found in order.
+    run.folder.write_config(&config)?;
     run.go()?;
     Ok(run.folder)
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use crate::data::preprocessing::TargetEncoding;
 use crate::data::rows::InputRows;
@@ -10,6 +11,7 @@ use crate::diag::{Diag, Failure, Result};
 use crate::files::{cannot_write, write_atomic};
 use crate::model::lower::{OUTPUT, PREDICT};
 use crate::target::Scores;
+use crate::train::fit::INTERRUPTED;
 use crate::train::setup::{Loaded, Options};
 
 /// Mistakes in rows that are listed before giving up.
@@ -28,6 +30,9 @@ pub fn predict(
 ) -> Result<Vec<String>> {
     let mut loaded = Loaded::open(path, options)?;
     let preprocessing = loaded.meta.preprocessing.clone();
+    if probabilities && preprocessing.classes().is_none() {
+        return Err(Diag::new("--probabilities is for classes, but this model predicts a number").into());
+    }
     let mut rows = InputRows::open(input, &preprocessing.input)?;
     let writer = Table {
         target: &preprocessing.target,
@@ -108,6 +113,9 @@ fn run(
     let mut mistakes: Vec<Diag> = vec![];
     loop {
         let inputs = loaded.session.input(PREDICT, 0, batch);
+        if INTERRUPTED.load(Ordering::SeqCst) {
+            return Err(Stop::Rows(Failure::Interrupted("Nothing was written.".into())));
+        }
         let mut n = 0;
         while n < batch {
             match rows.next(&mut inputs[n * width..(n + 1) * width]) {
@@ -132,7 +140,10 @@ fn run(
 
 /// A temporary file that nobody else sees and that goes away by itself.
 fn spool() -> Result<File> {
-    let path = std::env::temp_dir().join(format!("nntrain-predict-{}", std::process::id()));
+    // A killed process may have left one of the same number behind.
+    let names = (0..100).map(|i| format!("nntrain-predict-{}-{i}", std::process::id()));
+    let mut paths = names.map(|n| std::env::temp_dir().join(n)).filter(|p| !p.exists());
+    let path = paths.next().unwrap_or_else(|| std::env::temp_dir().join("nntrain-predict"));
     let file = File::options().read(true).write(true).create_new(true).open(&path);
     let file = file.map_err(|e| cannot_write(&path, &e))?;
     // The open file stays usable; without a name it is gone with the process, however that ends.

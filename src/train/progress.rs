@@ -68,7 +68,7 @@ impl Progress {
         if self.verbosity != Verbosity::Bar {
             return;
         }
-        let style = "Epoch {prefix}  {pos:>5}/{len} {bar:30.cyan/dim} {msg}  {eta} left";
+        let style = "Epoch {prefix} {pos:>5}/{len} {bar:16.cyan/dim} {eta} left  {wide_msg}";
         let style =
             ProgressStyle::with_template(style).expect("the template is correct").progress_chars("━╸─");
         let bar = ProgressBar::with_draw_target(Some(batches as u64), ProgressDrawTarget::hidden());
@@ -87,8 +87,8 @@ impl Progress {
             if bar.is_hidden() {
                 bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
             }
-            bar.set_message(figures());
             bar.set_position(done as u64);
+            bar.set_message(figures());
             self.drawn = Instant::now();
         }
     }

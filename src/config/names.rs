@@ -1,5 +1,7 @@
 //! Keras's default layer names: `conv2d`, `conv2d_1`, `max_pooling2d`, `re_lu`, ...
 
+use crate::config::tree::Value;
+
 /// Keras's `to_snake_case`: an underscore before a capital that starts a word of lower-case
 /// letters, and between a lower-case letter and a capital.
 pub fn snake_case(class: &str) -> String {
@@ -21,6 +23,20 @@ pub fn unique(base: &str, taken: impl Fn(&str) -> bool) -> String {
     let numbered = (1..).map(|i| format!("{base}_{i}"));
     let mut candidates = std::iter::once(base.to_string()).chain(numbered);
     candidates.find(|name| !taken(name)).expect("some number is free")
+}
+
+/// The name of each element of an array of layers: the one that is written, else the one it gets.
+pub fn of_layers(items: &[Value]) -> Vec<String> {
+    let written = |item: &Value, key: &str| Some(item.as_table()?.get(key)?.as_str()?.to_string());
+    let given: Vec<String> = items.iter().filter_map(|i| written(i, "name")).collect();
+    let mut names: Vec<String> = vec![];
+    for item in items {
+        let kind = || snake_case(&written(item, "type").unwrap_or_default());
+        let taken = |n: &str| given.iter().chain(&names).any(|other| other == n);
+        let name = written(item, "name").unwrap_or_else(|| unique(&kind(), taken));
+        names.push(name);
+    }
+    names
 }
 
 #[cfg(test)]
