@@ -1,11 +1,10 @@
 //! A checkpoint: one safetensors file that holds weights and all that is needed to go on or to
 //! predict. One metadata key, `nntrain`, holds JSON.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, View};
+use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -77,21 +76,6 @@ pub struct Tensor<'a> {
     pub data: &'a [f32],
 }
 
-impl View for &Tensor<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.data.iter().flat_map(|v| v.to_le_bytes()).collect())
-    }
-    fn data_len(&self) -> usize {
-        size_of_val(self.data)
-    }
-}
-
 /// Writes a checkpoint whole or not at all, tensor by tensor.
 pub fn write(path: &Path, meta: &Meta, tensors: &[Tensor<'_>]) -> Result<()> {
     let mut sorted: Vec<&Tensor<'_>> = tensors.iter().collect();
@@ -100,13 +84,42 @@ pub fn write(path: &Path, meta: &Meta, tensors: &[Tensor<'_>]) -> Result<()> {
     let bare = serde_json::to_string(&bare).expect("metadata is plain data");
     let hash = hash(sorted.iter().map(|t| (t.name.as_str(), t.data)), &bare);
     let json = format!("{}{hash}{END}", bare.strip_suffix(END).expect("the hash is the last field"));
-    files::replace(path, |temporary| {
-        let header = HashMap::from([(KEY.to_string(), json)]);
-        let views = sorted.iter().map(|t| (&t.name, *t));
-        safetensors::serialize_to_file(views, Some(header), temporary).map_err(|e| match e {
-            safetensors::SafeTensorError::IoError(e) => e,
-            other => std::io::Error::other(other.to_string()),
-        })
+    let header = header(&sorted, &json);
+    files::write_atomic(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        sorted.iter().try_for_each(|t| for_bytes(t.data, |bytes| file.write_all(bytes)))
+    })
+}
+
+/// The safetensors header: metadata, then name, type, shape and place of each tensor. The crate's own
+/// writer copies every tensor and leaves the file readable by its owner alone; its reader reads this.
+fn header(sorted: &[&Tensor<'_>], metadata: &str) -> String {
+    let mut entries = serde_json::Map::new();
+    entries.insert("__metadata__".into(), serde_json::json!({ KEY: metadata }));
+    let mut end = 0;
+    for tensor in sorted {
+        let start = end;
+        end += size_of_val(tensor.data);
+        let entry =
+            serde_json::json!({ "dtype": "F32", "shape": tensor.shape, "data_offsets": [start, end] });
+        entries.insert(tensor.name.clone(), entry);
+    }
+    let mut text = serde_json::Value::Object(entries).to_string();
+    // The tensors start on a multiple of 8 bytes.
+    text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
+    text
+}
+
+/// Little-endian bytes of the numbers, piece by piece.
+fn for_bytes<E>(numbers: &[f32], mut f: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    let mut buffer = [0; 4096];
+    numbers.chunks(buffer.len() / 4).try_for_each(|chunk| {
+        let bytes = &mut buffer[..chunk.len() * 4];
+        for (bytes, number) in bytes.chunks_exact_mut(4).zip(chunk) {
+            bytes.copy_from_slice(&number.to_le_bytes());
+        }
+        f(bytes)
     })
 }
 
@@ -119,17 +132,13 @@ const HASH: usize = 64;
 /// SHA-256 over names and numbers of the tensors in order of their names, then the JSON without hash.
 fn hash<'a>(tensors: impl Iterator<Item = (&'a str, &'a [f32])>, bare: &str) -> String {
     let mut hasher = Sha256::new();
-    let mut buffer = [0; 4096];
     for (name, numbers) in tensors {
         hasher.update(name.as_bytes());
         hasher.update((numbers.len() as u64).to_le_bytes());
-        for chunk in numbers.chunks(buffer.len() / 4) {
-            let bytes = &mut buffer[..chunk.len() * 4];
-            for (bytes, number) in bytes.chunks_exact_mut(4).zip(chunk) {
-                bytes.copy_from_slice(&number.to_le_bytes());
-            }
+        let Ok(()) = for_bytes(numbers, |bytes| {
             hasher.update(bytes);
-        }
+            Ok::<(), std::convert::Infallible>(())
+        });
     }
     hasher.update(bare);
     hasher.finalize().iter().map(|b| format!("{b:02x}")).collect()

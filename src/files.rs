@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 
 use crate::diag::{Diag, Failure, Result};
 
-/// Writes a file so that a crash at any instant leaves the old or the new one: `make` writes a
-/// temporary file beside it, which is flushed to the disk and renamed over it; the folder too.
-pub fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+/// Writes a file so that a crash at any instant leaves the old or the new one: a temporary file
+/// beside it, flushed to the disk, renamed over it, and the folder flushed too.
+pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let temporary = temporary_beside(path);
     let written = (|| {
-        make(&temporary)?;
-        File::open(&temporary)?.sync_all()?;
+        let mut file = io::BufWriter::with_capacity(1 << 16, File::create(&temporary)?);
+        write(&mut file)?;
+        file.flush()?;
+        file.get_ref().sync_all()?;
         fs::rename(&temporary, path)?;
         sync_folder(path)
     })();
@@ -20,15 +22,6 @@ pub fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> Resul
         // What is left of the temporary file is of no use; that it may be gone already is no matter.
         let _ = fs::remove_file(&temporary);
         cannot_write(path, &e)
-    })
-}
-
-/// As [`replace`], for what is written piece by piece.
-pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    replace(path, |temporary| {
-        let mut file = io::BufWriter::with_capacity(1 << 16, File::create(temporary)?);
-        write(&mut file)?;
-        file.flush()
     })
 }
 

@@ -95,6 +95,9 @@ fn eval(args: &EvalArgs) -> Result<()> {
         (None, None) => Chosen::Default,
     };
     let evaluation = evaluate::evaluate(&args.run, &chosen, &args.common.options(false))?;
+    if let Some(note) = &evaluation.note {
+        eprintln!("note: {note}");
+    }
     print(&if args.json { format!("{:#}\n", evaluation.json()) } else { evaluation.text() })
 }
 

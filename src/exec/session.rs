@@ -172,6 +172,7 @@ impl Session {
     }
 
     /// One trainable parameter's gradient.
+    #[cfg(test)]
     pub fn grad(&self, index: usize) -> &[f32] {
         &self.memory.grads[self.layout.ranges[index].clone()]
     }

@@ -75,10 +75,6 @@ impl Optimizer {
         }
     }
 
-    pub fn spec(&self) -> &OptimizerSpec {
-        &self.spec
-    }
-
     /// Takes one step with these gradients, which it may overwrite. Allocates nothing.
     pub fn step(&mut self, pool: &Pool, weights: &mut [f32], gradients: &mut [f32]) {
         assert_eq!(weights.len(), self.block_len, "the block of weights");
@@ -131,7 +127,7 @@ impl Optimizer {
     }
 
     /// Whether a schedule sets the learning rate, so that nothing else may.
-    pub fn is_scheduled(&self) -> bool {
+    fn is_scheduled(&self) -> bool {
         matches!(self.spec.learning_rate, LearningRate::Scheduled(_))
     }
 

@@ -47,14 +47,6 @@ pub struct Ema {
 }
 
 impl LearningRate {
-    /// The configured rate of the step before which `step` steps were done.
-    pub fn at(&self, step: u64) -> f64 {
-        match self {
-            LearningRate::Constant(rate) => *rate,
-            LearningRate::Scheduled(schedule) => schedule.at(step),
-        }
-    }
-
     fn read(f: &mut Fields<'_>, default: f64) -> LearningRate {
         const KEY: &str = "learning_rate";
         let Some(value) = f.raw(KEY) else {

@@ -33,6 +33,8 @@ pub struct Evaluation {
     pub samples: usize,
     /// What was judged, in words.
     pub part: String,
+    /// For the user: what may make the figures other than expected.
+    pub note: Option<String>,
     report: Report,
 }
 
@@ -59,7 +61,7 @@ impl Evaluation {
 /// Evaluates a run's best checkpoint, or a given one.
 pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evaluation> {
     let mut loaded = Loaded::open(path, options)?;
-    let (part, name) = choose(&loaded, chosen, options)?;
+    let (part, name, note) = choose(&loaded, chosen, options)?;
     if part.is_empty() {
         return Err(Diag::new(format!("there are no samples in {name}")).into());
     }
@@ -75,14 +77,15 @@ pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evalu
     });
     let metrics = loaded.experiment.training.metrics.iter().map(|m| m.name().to_string());
     let names = std::iter::once("loss".to_string()).chain(metrics).collect();
-    Ok(Evaluation { names, values: judge.values(), samples: part.len(), part: name, report })
+    Ok(Evaluation { names, values: judge.values(), samples: part.len(), part: name, note, report })
 }
 
-fn choose(loaded: &Loaded, chosen: &Chosen, options: &Options) -> Result<(Part, String)> {
+/// The samples, their name, and a note if they are not those of training's time.
+fn choose(loaded: &Loaded, chosen: &Chosen, options: &Options) -> Result<(Part, String, Option<String>)> {
     let experiment = &loaded.experiment;
     if let Chosen::Data(path) = chosen {
         let part = experiment.dataset.load_other(path, &loaded.meta.preprocessing)?;
-        return Ok((part, path.display().to_string()));
+        return Ok((part, path.display().to_string(), None));
     }
     let dataset = experiment.dataset.load(&options.load_context(experiment, true))?;
     if dataset.preprocessing != loaded.meta.preprocessing {
@@ -94,16 +97,17 @@ fn choose(loaded: &Loaded, chosen: &Chosen, options: &Options) -> Result<(Part, 
         Diag::new(format!("the dataset of this run has no {name} part"))
             .hint("choose another with --split, or a file with --data")
     };
-    match chosen {
-        Chosen::Test => Ok((dataset.test.ok_or_else(|| missing("test"))?, "test".into())),
-        Chosen::Validation => {
-            Ok((dataset.validation.ok_or_else(|| missing("validation"))?, "validation".into()))
-        }
-        Chosen::Train => Ok((dataset.train, "train".into())),
+    let changed = dataset.fingerprint != loaded.meta.dataset_fingerprint;
+    let note = changed.then(|| "the dataset's files have changed since training".to_string());
+    let (part, name) = match chosen {
+        Chosen::Test => (dataset.test.ok_or_else(|| missing("test"))?, "test"),
+        Chosen::Validation => (dataset.validation.ok_or_else(|| missing("validation"))?, "validation"),
+        Chosen::Train => (dataset.train, "train"),
         _ => match (dataset.test, dataset.validation) {
-            (Some(test), _) => Ok((test, "test".into())),
-            (None, Some(validation)) => Ok((validation, "validation".into())),
-            (None, None) => Err(missing("test or validation").into()),
+            (Some(test), _) => (test, "test"),
+            (None, Some(validation)) => (validation, "validation"),
+            (None, None) => return Err(missing("test or validation").into()),
         },
-    }
+    };
+    Ok((part, name.to_string(), note))
 }
