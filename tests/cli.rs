@@ -155,6 +155,76 @@ fn a_killed_run_goes_on_to_the_same_bits() {
     }
 }
 
+/// Everything that has a state of its own, killed inside an epoch: moving statistics, dropout's
+/// numbers, accumulated gradients, averaged weights, Nadam's product, a plateau, a warm-up, metrics.
+#[test]
+fn every_kind_of_state_survives_a_kill() {
+    const NETWORK: &str = r#"
+[dataset]
+type = "digits"
+validation = 0.2
+limit = 400
+[[layers]]
+type = "Conv2D"
+filters = 4
+kernel_size = 3
+[[layers]]
+type = "BatchNormalization"
+[[layers]]
+type = "ReLU"
+[[layers]]
+type = "Flatten"
+[[layers]]
+type = "Dropout"
+rate = 0.3
+[[layers]]
+type = "Dense"
+units = 10
+activation = "softmax"
+kernel_regularizer = "l2"
+[training]
+epochs = 12
+batch_size = 10
+loss = "sparse_categorical_crossentropy"
+metrics = ["accuracy", "auc", "f1_score"]
+class_weight = "balanced"
+"#;
+    const STATES: [&str; 3] = [
+        "optimizer = { type = \"Nadam\", use_ema = true, ema_momentum = 0.9, global_clipnorm = 1.0 }\n[callbacks]\n\
+         reduce_lr_on_plateau = { factor = 0.5, patience = 1 }\nlearning_rate_warmup = { epochs = 2 }\n",
+        "optimizer = { type = \"Adam\", amsgrad = true, weight_decay = 0.01 }\ngradient_accumulation_steps = 3\n\
+         [callbacks]\nearly_stopping = { patience = 4, restore_best_weights = true }\n",
+        "optimizer = { type = \"SGD\", momentum = 0.9, learning_rate = { type = \"CosineDecayRestarts\", \
+         initial_learning_rate = 0.05, first_decay_steps = 40 } }\n[callbacks]\n",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (number, state) in STATES.iter().enumerate() {
+        let config = folder.path().join(format!("{number}.toml"));
+        std::fs::write(&config, format!("{NETWORK}{state}backup_and_restore = {{ save_freq = 7 }}\n"))
+            .unwrap();
+        let (whole, dir) =
+            (folder.path().join(format!("{number}w")), folder.path().join(format!("{number}k")));
+        succeed(&["fit", &text(&config), "--run-dir", &text(&whole)]);
+        let mut child = nntrain(&["fit", &text(&config), "--run-dir", &text(&dir)])
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut seen = std::collections::HashSet::new();
+        while seen.len() < 8 && child.try_wait().unwrap().is_none() {
+            if let Ok(bytes) = std::fs::read(dir.join("last.safetensors")) {
+                seen.insert(bytes);
+            }
+        }
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success(), "killed before it ended");
+        let begun =
+            nntrain::checkpoint::read(&dir.join("last.safetensors")).unwrap().meta.resume.unwrap().begun;
+        succeed(&["fit", "--resume", &text(&dir)]);
+        assert_same_run(&whole, &dir, &format!("{state}, killed at {:?}", begun.map(|b| b.steps)));
+    }
+}
+
 #[test]
 fn a_finished_run_is_extended() {
     let folder = tempfile::tempdir().unwrap();

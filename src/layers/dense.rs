@@ -67,5 +67,6 @@ impl Layer for Dense {
 #[cfg(test)]
 crate::battery! {
     "type = \"Dense\"\nunits = 5\nactivation = \"relu\"" on [4];
+    "type = \"Dense\"\nunits = 3\nuse_bias = false\nactivation = \"gelu\"" on [2, 3];
     "type = \"Dense\"\nunits = 1" on [1];
 }

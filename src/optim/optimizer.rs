@@ -127,7 +127,7 @@ impl Optimizer {
     }
 
     /// Whether a schedule sets the learning rate, so that nothing else may.
-    fn is_scheduled(&self) -> bool {
+    pub(super) fn is_scheduled(&self) -> bool {
         matches!(self.spec.learning_rate, LearningRate::Scheduled(_))
     }
 

@@ -14,6 +14,8 @@ pub enum Unfit {
     NoValues,
     /// Every training value is this one: there is nothing to scale by.
     Constant(f64),
+    /// The values lie so far apart that no scale can be computed.
+    Range(f64, f64),
 }
 
 /// Fits one feature on the training rows.
@@ -60,13 +62,18 @@ fn spread(values: &[f64], normalize: Normalize) -> Result<(f64, f64), Unfit> {
     if smallest == largest {
         return Err(Unfit::Constant(smallest));
     }
-    if normalize == Normalize::MinMax {
-        return Ok((smallest, largest - smallest));
+    let (offset, scale) = if normalize == Normalize::MinMax {
+        (smallest, largest - smallest)
+    } else {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
+        (mean, variance.sqrt())
+    };
+    match offset.is_finite() && scale.is_finite() {
+        true => Ok((offset, scale)),
+        false => Err(Unfit::Range(smallest, largest)),
     }
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / n;
-    Ok((mean, variance.sqrt()))
 }
 
 /// `None` where a missing cell is an error.
@@ -162,6 +169,9 @@ mod tests {
         let fitted = feature(&column, &[0, 1], Normalize::Standard, Missing::Error);
         assert_eq!(fitted.unwrap_err(), Unfit::Constant(2.0));
         assert!(feature(&column, &[0, 1], Normalize::None, Missing::Error).is_ok());
+        let apart = numbers(&[-1e308, 1e308]);
+        let fitted = feature(&apart, &[0, 1], Normalize::Standard, Missing::Error);
+        assert_eq!(fitted.unwrap_err(), Unfit::Range(-1e308, 1e308));
         let fitted = feature(&column, &[], Normalize::None, Missing::Mean);
         assert_eq!(fitted.unwrap_err(), Unfit::NoValues);
     }

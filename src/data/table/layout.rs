@@ -188,6 +188,13 @@ fn no_column(name: &str, header: &Header) -> Diag {
     if names.iter().all(|n| n.parse::<f64>().is_ok()) && name.parse::<f64>().is_err() {
         return diag.hint("the first row holds only numbers: a file without a header needs header = false");
     }
+    // One name that holds the usual separators is a whole header read with the wrong one.
+    if let [whole] = names[..]
+        && let Some(separator) = [";", "\t", "|"].into_iter().find(|s| whole.contains(s))
+    {
+        return diag
+            .hint(format!("is the file separated by {separator:?}? then write delimiter = {separator:?}"));
+    }
     diag.maybe_hint(suggest(name, &names))
 }
 

@@ -306,6 +306,12 @@ fn cannot_fit(unfit: Unfit, name: &str, key: &str, normalize: Normalize) -> Diag
             "column `{name}` is {value} in every training row: {key} = {} would divide by zero",
             inline(&normalize.write())
         ),
+        Unfit::Range(low, high) => {
+            format!(
+                "column `{name}` goes from {low:e} to {high:e}: too far for {key} = {}",
+                inline(&normalize.write())
+            )
+        }
     })
 }
 
