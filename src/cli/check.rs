@@ -13,16 +13,24 @@ use crate::train::{Options, Prepared};
 
 /// Checks every config; says of each that it is good, or all that is wrong.
 pub fn check(args: &CheckArgs) -> Result<()> {
-    let mut wrong = vec![];
+    let (mut wrong, mut failed) = (vec![], None);
     for config in &args.configs {
         match check_one(config, &args.set, &args.common.options(true)) {
             Ok(good) => print(&good)?,
-            // A failure of the machine ends the command; mistakes in one config do not hide another's.
             Err(Failure::Input(diags)) => wrong.extend(diags),
+            // Data that cannot be fetched now says nothing of the other configs.
+            Err(Failure::Run(diag)) => failed = failed.or(Some(diag)),
             Err(other) => return Err(other),
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::Input(wrong)) }
+    match failed {
+        None if wrong.is_empty() => Ok(()),
+        Some(diag) if wrong.is_empty() => Err(Failure::Run(diag)),
+        failed => {
+            wrong.extend(failed);
+            Err(Failure::Input(wrong))
+        }
+    }
 }
 
 fn check_one(config: &Path, sets: &[String], options: &Options) -> Result<String> {

@@ -1,9 +1,9 @@
 """Makes the stored Keras reference values (*.json) of this folder.
 
-    python3 -m venv /tmp/keras
-    /tmp/keras/bin/pip install tensorflow-cpu==2.21.0 keras==3.15.1 numpy==2.4.6
-    /tmp/keras/bin/python tests/golden/make.py            # every file
-    /tmp/keras/bin/python tests/golden/make.py layers     # only layers.json
+    python3 -m venv keras-env
+    keras-env/bin/pip install tensorflow-cpu==2.21.0 keras==3.15.1 numpy==2.4.6
+    keras-env/bin/python tests/golden/make.py            # every file
+    keras-env/bin/python tests/golden/make.py layers     # only layers.json
 
 The stored values were made with Keras 3.15.1 on TensorFlow 2.21.0 (CPU build),
 NumPy 2.4.6 and Python 3.11. Every file repeats the versions in its head.
