@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::diag::{Diag, Result};
-use crate::files::{cannot_write, write_atomic};
+use crate::files::{cannot_write, is_temporary, write_atomic};
 
 /// A run's folder.
 #[derive(Clone, Debug)]
@@ -52,7 +52,17 @@ impl RunFolder {
             .into());
         }
         folder.check_writable()?;
+        folder.sweep()?;
         Ok(folder)
+    }
+
+    /// Removes what a write that was killed has left behind.
+    fn sweep(&self) -> Result<()> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        for path in entries.map(|e| e.path()).filter(|p| is_temporary(p)) {
+            fs::remove_file(&path).map_err(|e| cannot_write(&path, &e))?;
+        }
+        Ok(())
     }
 
     /// Found out before training, not after the first epoch.
@@ -68,6 +78,7 @@ impl RunFolder {
 
     /// Removes the files of a former run, and only those.
     fn empty(&self) -> Result<()> {
+        self.sweep()?;
         for name in ["config.toml", "history.csv", "history.svg", "last.safetensors", "best.safetensors"] {
             let file = self.path.join(name);
             if file.exists() {
@@ -216,7 +227,9 @@ mod tests {
         run.write_config("a = 1").unwrap();
         let again = RunFolder::create(Some(&dir), "x", false).unwrap_err();
         assert!(again.diags()[0].message.contains("is not empty"), "{}", again.diags()[0]);
+        std::fs::write(dir.join(".last.safetensors.1.tmp"), "half").unwrap();
         RunFolder::create(Some(&dir), "x", true).unwrap();
+        assert!(!dir.join(".last.safetensors.1.tmp").exists(), "what a killed write left is swept away");
         assert!(!dir.join("config.toml").exists());
     }
 
