@@ -131,7 +131,7 @@ fn threads_change_no_bit() {
 fn a_killed_run_goes_on_to_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let whole = folder.path().join("whole");
-    let sets = ["--epochs", "4", "--set", "callbacks.backup_and_restore.save_freq=7"];
+    let sets = ["--epochs", "12", "--set", "callbacks.backup_and_restore.save_freq=7"];
     let fit = |dir: &Path| {
         let dir = text(dir);
         let config = config("cnn_digits");
@@ -240,7 +240,7 @@ fn a_finished_run_is_extended() {
 fn an_interrupt_saves_and_says_how_to_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, dir) = (folder.path().join("whole"), folder.path().join("run"));
-    let sets = ["--epochs", "3", "--set", "callbacks.backup_and_restore.save_freq=5"];
+    let sets = ["--epochs", "20", "--set", "callbacks.backup_and_restore.save_freq=50"];
     let args = |dir: &Path| {
         [
             &["fit".to_string(), config("cnn_digits"), "--run-dir".into(), text(dir)][..],
