@@ -478,6 +478,18 @@ fn a_test_part_needs_no_validation_part() {
     assert!(stderr(&output).contains("Test: loss"), "{}", stderr(&output));
     let eval = stdout(&succeed(&["eval", &text(&dir)]));
     assert!(eval.starts_with("50 samples (test)"), "{eval}");
+
+    // With averaged weights, and a best epoch that is not the last, both tell of the same weights.
+    let dir = folder.path().join("averaged");
+    let sets = ["optimizer.use_ema=true", "optimizer.ema_momentum=0.5"].map(|s| format!("training.{s}"));
+    let worst = ["monitor=loss", "mode=max"].map(|s| format!("callbacks.model_checkpoint.{s}"));
+    let sets: Vec<&str> = sets.iter().chain(&worst).flat_map(|s| ["--set", s.as_str()]).collect();
+    let output = succeed(&[&["fit", &text(&config), "--run-dir", &text(&dir)], &sets[..]].concat());
+    let said = stderr(&output);
+    assert!(said.contains("Best epoch 1:"), "{said}");
+    let figures = said.split("Test: ").nth(1).unwrap().trim();
+    let eval = stdout(&succeed(&["eval", &text(&dir)]));
+    assert!(eval.lines().next().unwrap().ends_with(figures), "{figures} in\n{eval}");
 }
 
 /// A validation loss that is not finite ends the run too, and what is left can be opened.

@@ -46,6 +46,17 @@ pub struct Training {
     pub class_weight_at: At,
 }
 
+impl Training {
+    /// What is measured in every epoch, in the history's order, and whether higher is better.
+    pub fn measured(&self, validation: bool) -> Vec<(String, bool)> {
+        let metrics = self.metrics.iter().map(|m| (m.name().to_string(), m.higher_is_better()));
+        let own: Vec<(String, bool)> = std::iter::once(("loss".to_string(), false)).chain(metrics).collect();
+        let validated =
+            own.iter().filter(|_| validation).map(|(name, higher)| (format!("val_{name}"), *higher));
+        [own.clone(), validated.collect()].concat()
+    }
+}
+
 /// The key `class_weight`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClassWeight {
@@ -126,7 +137,11 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
     let dataset = read_dataset(&mut f);
     let layers = read_layers(&mut f);
     let training = read_training(&mut f);
-    let scene = training.as_ref().map(|t| scene(t, dataset.as_ref().is_none_or(|(d, _)| d.has_validation())));
+    let validation = dataset.as_ref().is_none_or(|(d, _)| d.has_validation());
+    let scene = training.as_ref().map(|t| Scene {
+        columns: t.measured(validation),
+        scheduled: matches!(t.optimizer.learning_rate, LearningRate::Scheduled(_)),
+    });
     let callbacks = match scene {
         Some(scene) => read_callbacks(&mut f, &scene),
         None => {
@@ -147,17 +162,6 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
         config_dir: dir.to_path_buf(),
         resolved,
     })
-}
-
-/// Columns of the history with, for each, whether higher is better: what a `monitor` may name.
-fn scene(training: &Training, validation: bool) -> Scene {
-    let own = std::iter::once(("loss".to_string(), false));
-    let own: Vec<(String, bool)> =
-        own.chain(training.metrics.iter().map(|m| (m.name().to_string(), m.higher_is_better()))).collect();
-    let validated = own.iter().map(|(name, higher)| (format!("val_{name}"), *higher));
-    let validated: Vec<_> = if validation { validated.collect() } else { vec![] };
-    let scheduled = matches!(training.optimizer.learning_rate, LearningRate::Scheduled(_));
-    Scene { columns: own.into_iter().chain(validated).collect(), scheduled }
 }
 
 fn missing_section(f: &mut Fields<'_>, name: &str, hint: &str) {

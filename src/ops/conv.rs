@@ -7,7 +7,6 @@
 //! Gradients: of w the products of inputs and output gradients, summed over fixed shards of images
 //! and then over the shards; of x the products with the reversed kernel.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
@@ -17,7 +16,7 @@ use crate::kernels::gemm::{Start, as_is};
 use crate::kernels::pieces::for_pieces_with;
 use crate::kernels::sum;
 use crate::ops::function::Function;
-use crate::ops::map::Map;
+use crate::ops::map::to_fuse;
 use crate::shape::{Shape, Window};
 
 /// Most shards of images that sum a kernel's gradient.
@@ -173,9 +172,8 @@ impl Op for Conv {
     }
 
     fn absorb(&self, next: &dyn Op) -> Option<Box<dyn Op>> {
-        let map = (next as &dyn Any).downcast_ref::<Map>()?;
-        (self.f.is_none() && map.f.slope_from_output())
-            .then(|| Box::new(Conv { f: Some(map.f.clone()), ..*self }) as Box<dyn Op>)
+        let f = to_fuse(next).filter(|_| self.f.is_none())?;
+        Some(Box::new(Conv { f: Some(f), ..*self }))
     }
 
     fn flops(&self, _: &[&Shape], _: &[&Shape]) -> f64 {

@@ -4,7 +4,6 @@
 //! channel `c * M + m` is the convolution of input channel c with `w[.., .., c, m]`. Keras:
 //! `ops.depthwise_conv`.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
@@ -15,7 +14,7 @@ use crate::kernels::pieces::for_pieces_with;
 use crate::kernels::sum;
 use crate::ops::conv::row_parts;
 use crate::ops::function::Function;
-use crate::ops::map::Map;
+use crate::ops::map::to_fuse;
 use crate::shape::{Shape, Window};
 
 /// Most shards of images that sum the kernel's gradient.
@@ -138,9 +137,8 @@ impl Op for DepthwiseConv {
     }
 
     fn absorb(&self, next: &dyn Op) -> Option<Box<dyn Op>> {
-        let map = (next as &dyn Any).downcast_ref::<Map>()?;
-        (self.f.is_none() && map.f.slope_from_output())
-            .then(|| Box::new(DepthwiseConv { f: Some(map.f.clone()), ..*self }) as Box<dyn Op>)
+        let f = to_fuse(next).filter(|_| self.f.is_none())?;
+        Some(Box::new(DepthwiseConv { f: Some(f), ..*self }))
     }
 
     fn flops(&self, _: &[&Shape], _: &[&Shape]) -> f64 {

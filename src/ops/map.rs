@@ -1,5 +1,6 @@
 //! y = f(x), element by element; all shapes.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Signature};
@@ -17,6 +18,13 @@ impl Map {
     pub fn new(f: impl Function + 'static) -> Map {
         Map { f: Arc::new(f) }
     }
+}
+
+/// The function of an op that may be done in place at the end of the one before it: element-wise,
+/// with a slope that follows from its output.
+pub fn to_fuse(next: &dyn Op) -> Option<Arc<dyn Function>> {
+    let map = (next as &dyn Any).downcast_ref::<Map>()?;
+    map.f.slope_from_output().then(|| map.f.clone())
 }
 
 impl Op for Map {

@@ -3,7 +3,6 @@
 //! x `[N, ..., K]` seen as rows of K, w `[K, M]`, b `[M]` (optional), y `[N, ..., M]`. A function
 //! whose slope follows from its output is done in place while the rows are in cache.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
@@ -11,7 +10,7 @@ use crate::kernels::gemm::{Product, Start, as_is, transpose};
 use crate::kernels::par::for_pieces;
 use crate::kernels::sum;
 use crate::ops::function::Function;
-use crate::ops::map::Map;
+use crate::ops::map::to_fuse;
 use crate::shape::Shape;
 
 /// The product, with the function that was fused into it.
@@ -92,9 +91,8 @@ impl Op for MatMul {
     }
 
     fn absorb(&self, next: &dyn Op) -> Option<Box<dyn Op>> {
-        let map = (next as &dyn Any).downcast_ref::<Map>()?;
-        (self.f.is_none() && map.f.slope_from_output())
-            .then(|| Box::new(MatMul { f: Some(map.f.clone()), ..*self }) as Box<dyn Op>)
+        let f = to_fuse(next).filter(|_| self.f.is_none())?;
+        Some(Box::new(MatMul { f: Some(f), ..*self }))
     }
 
     fn flops(&self, x: &[&Shape], y: &[&Shape]) -> f64 {

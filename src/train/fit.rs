@@ -75,15 +75,10 @@ pub fn resume(path: &Path, epochs: Option<usize>, options: &FitOptions) -> Resul
 
 /// The history's columns, known from the start.
 fn columns(prepared: &Prepared) -> Vec<String> {
-    let metrics = prepared.experiment.training.metrics.iter().map(|m| m.name().to_string());
-    let own: Vec<String> = std::iter::once("loss".to_string()).chain(metrics).collect();
-    let validation: Vec<String> = match prepared.dataset.validation {
-        Some(_) => own.iter().map(|c| format!("val_{c}")).collect(),
-        None => vec![],
-    };
+    let measured = prepared.experiment.training.measured(prepared.dataset.validation.is_some());
     let rest = ["learning_rate", "seconds", "samples_per_second"].map(str::to_string);
     let first = std::iter::once("epoch".to_string());
-    first.chain(own).chain(validation).chain(rest).collect()
+    first.chain(measured.into_iter().map(|(name, _)| name)).chain(rest).collect()
 }
 
 struct Run {
@@ -350,7 +345,7 @@ impl Run {
     fn test_line(&mut self) -> Option<String> {
         let test = self.prepared.dataset.test.clone()?;
         self.saved.load_best(&mut self.trainer.session);
-        let values = self.trainer.evaluate(&test);
+        let values = self.trainer.evaluate_weights(&test);
         let metrics = self.prepared.experiment.training.metrics.iter().zip(&values[1..]);
         let words = metrics.map(|(m, v)| match m.name().contains("accuracy") {
             true => format!("{} {:.2} %", m.name(), v * 100.0),

@@ -225,9 +225,15 @@ impl Trainer {
     /// where the optimizer keeps one: what is judged is what the best checkpoint holds.
     pub fn evaluate(&mut self, part: &Part) -> Vec<f64> {
         self.swap_average();
+        let values = self.evaluate_weights(part);
+        self.swap_average();
+        values
+    }
+
+    /// As [`Self::evaluate`], with the weights that the session holds, whatever they are.
+    pub fn evaluate_weights(&mut self, part: &Part) -> Vec<f64> {
         self.judge.reset();
         self.judge.judge(&mut self.session, part, &self.steady[..part.len()], |_, _| {});
-        self.swap_average();
         self.judge.values()
     }
 
