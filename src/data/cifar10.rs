@@ -120,6 +120,7 @@ fn append(path: &Path, samples: &mut Labelled, fingerprint: &mut Fingerprint) ->
 mod tests {
     use super::*;
     use crate::data::testing::{Folder, dataset};
+    use crate::kernels::par::Pool;
 
     fn batch(label: u8, count: usize) -> Vec<u8> {
         let mut record = vec![label];
@@ -143,13 +144,13 @@ mod tests {
             let data = spec.load(&folder.context()).unwrap();
             assert_eq!((data.input_shape.dims, data.train.len()), (vec![32, 32, 3], 10));
             let (mut pixels, mut label, mut weight) = (vec![0.0; 3072], [0.0], [0.0]);
-            data.train.gather(&[7], &mut pixels, &mut label, &mut weight);
+            data.train.gather(&Pool::new(1), &[7], &mut pixels, &mut label, &mut weight);
             assert_eq!((&pixels[..6], label[0]), (&[0.0, 80.0, 160.0, 1.0, 81.0, 161.0][..], 3.0));
             let test = data.test.unwrap();
             let other = folder.write("other.bin", batch(9, 3));
             let other = spec.load_other(&other, &data.preprocessing).unwrap();
             let mut other_pixels = vec![0.0; 3072];
-            other.gather(&[2], &mut other_pixels, &mut label, &mut weight);
+            other.gather(&Pool::new(1), &[2], &mut other_pixels, &mut label, &mut weight);
             assert_eq!((test.len(), other.len(), other_pixels, label[0]), (3, 3, pixels, 9.0));
         }
     }

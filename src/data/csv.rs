@@ -104,6 +104,7 @@ mod tests {
     use crate::data::rows::InputRows;
     use crate::data::testing::{Folder, dataset};
     use crate::diag::Failure;
+    use crate::kernels::par::Pool;
 
     /// Loads `train` with more keys.
     fn load(train: &str, keys: &str) -> Result<Dataset> {
@@ -126,7 +127,7 @@ mod tests {
         let table = &part.table;
         let (mut input, mut target) = (vec![0.0; table.inputs.width()], vec![0.0; table.targets.width()]);
         let mut weight = [0.0];
-        part.gather(&[position as u32], &mut input, &mut target, &mut weight);
+        part.gather(&Pool::new(1), &[position as u32], &mut input, &mut target, &mut weight);
         (input, target, weight[0])
     }
 

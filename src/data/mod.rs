@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::config::registry::Registry;
 use crate::diag::Result;
+use crate::kernels::par::{Pool, for_chunks};
 use crate::shape::Shape;
 
 mod bundled;
@@ -144,9 +145,7 @@ impl Rows {
         match self {
             Rows::F32 { data, width } => out.copy_from_slice(&data[row * width..(row + 1) * width]),
             Rows::U8 { data, width, divisor } => {
-                for (out, byte) in out.iter_mut().zip(&data[row * width..(row + 1) * width]) {
-                    *out = f32::from(*byte) / divisor;
-                }
+                scaled(&data[row * width..(row + 1) * width], *divisor, out);
             }
         }
     }
@@ -164,13 +163,69 @@ impl Part {
     /// Gathers samples `order` (positions within the part) into dense rows.
     ///
     /// `weights` gets each sample's factor, 1 where the table has none.
-    pub fn gather(&self, order: &[u32], inputs: &mut [f32], targets: &mut [f32], weights: &mut [f32]) {
-        let (input_width, target_width) = (self.table.inputs.width(), self.table.targets.width());
-        for (k, position) in order.iter().enumerate() {
-            let row = self.rows[*position as usize] as usize;
-            self.table.inputs.copy_row(row, &mut inputs[k * input_width..(k + 1) * input_width]);
-            self.table.targets.copy_row(row, &mut targets[k * target_width..(k + 1) * target_width]);
-            weights[k] = self.table.weights.as_ref().map_or(1.0, |w| w[row]);
+    pub fn gather(
+        &self,
+        pool: &Pool,
+        order: &[u32],
+        inputs: &mut [f32],
+        targets: &mut [f32],
+        weights: &mut [f32],
+    ) {
+        let Table { inputs: from, targets: labels, weights: factors } = &*self.table;
+        let width = from.width();
+        let row = |position: u32| self.rows[position as usize] as usize;
+        let at_once = (GATHERED / width.max(1)).max(1);
+        for_chunks(pool, inputs, at_once * width, |chunk, inputs| {
+            let order = &order[chunk * at_once..];
+            for (out, position) in inputs.chunks_exact_mut(width).zip(order) {
+                from.copy_row(row(*position), out);
+            }
+        });
+        let width = labels.width();
+        for ((out, weight), position) in targets.chunks_exact_mut(width).zip(weights).zip(order) {
+            labels.copy_row(row(*position), out);
+            *weight = factors.as_ref().map_or(1.0, |w| w[row(*position)]);
+        }
+    }
+}
+
+/// Numbers that one task gathers.
+const GATHERED: usize = 1 << 12;
+
+simd! {
+    /// `out = bytes / divisor`
+    fn scaled(bytes: &[u8], divisor: f32, out: &mut [f32]) {
+        for (out, byte) in out.iter_mut().zip(bytes) {
+            *out = f32::from(*byte) / divisor;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_the_samples_asked_for_in_their_order() {
+        let width = 1500;
+        let bytes: Vec<u8> = (0..20 * width).map(|i| (i * 31 % 251) as u8).collect();
+        let numbers: Vec<f32> = bytes.iter().map(|b| f32::from(*b) / 255.0).collect();
+        let order = [3, 0, 6, 6, 5, 1, 2];
+        for inputs in
+            [Rows::U8 { data: bytes, width, divisor: 255.0 }, Rows::F32 { data: numbers.clone(), width }]
+        {
+            let targets = Rows::F32 { data: (0..20).map(|i| i as f32).collect(), width: 1 };
+            let table = Table { inputs, targets, weights: Some((0..20).map(|i| 0.5 * i as f32).collect()) };
+            let part = Part { table: Arc::new(table), rows: (0..20).rev().step_by(2).collect() };
+            for threads in [1, 3] {
+                let (mut x, mut y, mut w) = (vec![f32::NAN; 7 * width], [f32::NAN; 7], [f32::NAN; 7]);
+                part.gather(&Pool::new(threads), &order, &mut x, &mut y, &mut w);
+                for (k, position) in order.iter().enumerate() {
+                    let row = 19 - 2 * *position as usize;
+                    assert_eq!((y[k], w[k]), (row as f32, 0.5 * row as f32));
+                    assert_eq!(x[k * width..(k + 1) * width], numbers[row * width..(row + 1) * width]);
+                }
+            }
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The one thread pool.
 //!
-//! A job is a function of a task number; threads take the next number from a shared counter. Which
-//! thread runs a task never changes a result: tasks write to places of their own, and sums over
-//! tasks are taken afterwards in task order. A worker that is not there in time (parked, or its
-//! core busy with something else) is not waited for: the caller does the tasks itself.
+//! A job is a function of a task number. Each thread begins with a stretch of tasks of its own, so
+//! that from job to job a core meets the same images, rows or weights in its cache; who is done
+//! takes tasks from the far end of another's stretch. Which thread runs a task never changes a
+//! result: tasks write to places of their own, and sums over tasks are taken afterwards in task
+//! order. A worker that is not there in time (parked, or its core busy with something else) is not
+//! waited for: the others do its tasks.
 //!
-//! Workers spin shortly for the next job, then yield, then park.
+//! Workers spin shortly for the next job, then yield, then park; while somebody holds [`Awake`],
+//! as a training step does, they only yield: one wake-up serves all jobs of the step.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -28,11 +31,41 @@ type Job = *const (dyn Fn(usize, usize) + Sync);
 
 struct Shared {
     state: AtomicU64,
-    next: AtomicUsize,
-    job: UnsafeCell<Option<(Job, usize)>>,
+    /// What is left of each thread's stretch of tasks.
+    stretches: Vec<Stretch>,
+    job: UnsafeCell<Option<Job>>,
     quit: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+    /// How many [`Awake`] there are: no worker parks meanwhile.
+    awake: AtomicUsize,
     parked: Vec<AtomicBool>,
+}
+
+/// Tasks `front..back`: the front in the low half, the back in the high one. On a cache line, and
+/// its neighbour, of its own.
+#[repr(align(128))]
+struct Stretch(AtomicU64);
+
+impl Stretch {
+    fn set(&self, front: usize, back: usize) {
+        self.0.store((back as u64) << 32 | front as u64, Ordering::Relaxed);
+    }
+
+    /// Takes a task from the front, where its own thread works, or from the back.
+    fn take(&self, own: bool) -> Option<usize> {
+        let mut both = self.0.load(Ordering::Relaxed);
+        loop {
+            let (front, back) = (both & 0xFFFF_FFFF, both >> 32);
+            if front >= back {
+                return None;
+            }
+            let (left, task) = if own { (both + 1, front) } else { (both - (1 << 32), back - 1) };
+            match self.0.compare_exchange_weak(both, left, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(task as usize),
+                Err(now) => both = now,
+            }
+        }
+    }
 }
 
 // SAFETY: `job` is written only by the thread that owns the pool's turn, while the job is closed
@@ -61,10 +94,11 @@ impl Pool {
         let workers = threads.max(1) - 1;
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
-            next: AtomicUsize::new(0),
+            stretches: (0..=workers).map(|_| Stretch(AtomicU64::new(0))).collect(),
             job: UnsafeCell::new(None),
             quit: AtomicBool::new(false),
             panic: Mutex::new(None),
+            awake: AtomicUsize::new(0),
             parked: (0..workers).map(|_| AtomicBool::new(false)).collect(),
         });
         let workers = (0..workers)
@@ -85,6 +119,21 @@ impl Pool {
         self.workers.len() + 1
     }
 
+    /// Wakes the workers, and keeps them from parking until the guard is dropped.
+    pub fn awake(&self) -> Awake<'_> {
+        self.shared.awake.fetch_add(1, Ordering::SeqCst);
+        self.unpark();
+        Awake(&self.shared)
+    }
+
+    fn unpark(&self) {
+        for (parked, (_, thread)) in self.shared.parked.iter().zip(&self.workers) {
+            if parked.load(Ordering::SeqCst) {
+                thread.unpark();
+            }
+        }
+    }
+
     /// Runs `f(task)` for every task below `tasks`; returns when all are done.
     pub fn run(&self, tasks: usize, f: impl Fn(usize) + Sync) {
         self.run_on(tasks, |task, _| f(task));
@@ -99,30 +148,39 @@ impl Pool {
         }
         let turn = self.turn.lock().unwrap_or_else(|e| e.into_inner());
         let shared = &*self.shared;
+        assert!(u32::try_from(tasks).is_ok(), "{tasks} tasks in one job");
+        let threads = self.threads();
         let short: &(dyn Fn(usize, usize) + Sync) = &f;
         // SAFETY: the lifetime is erased, but `Closing` waits, also when `f` panics, until no
         // worker is inside before `f` goes out of scope; nobody enters a closed job.
         let job: Job = unsafe { std::mem::transmute::<&(dyn Fn(usize, usize) + Sync), Job>(short) };
         // SAFETY: the job is closed and nobody is inside; `turn` keeps other callers out.
-        unsafe { *shared.job.get() = Some((job, tasks)) };
+        unsafe { *shared.job.get() = Some(job) };
         *shared.panic.lock().unwrap_or_else(|e| e.into_inner()) = None;
-        shared.next.store(0, Ordering::Relaxed);
+        for (thread, stretch) in shared.stretches.iter().enumerate() {
+            stretch.set(tasks * thread / threads, tasks * (thread + 1) / threads);
+        }
         let number = (shared.state.load(Ordering::Relaxed) & !(OPEN | INSIDE)).wrapping_add(NEXT_JOB);
         shared.state.store(number | OPEN, Ordering::SeqCst);
-        for (parked, (_, thread)) in shared.parked.iter().zip(&self.workers) {
-            if parked.load(Ordering::SeqCst) {
-                thread.unpark();
-            }
-        }
+        self.unpark();
         {
             let _closing = Closing(shared);
-            take_tasks(shared, &f, tasks, 0);
+            take_tasks(shared, &f, 0);
         }
         let panicked = shared.panic.lock().unwrap_or_else(|e| e.into_inner()).take();
         drop(turn);
         if let Some(panic) = panicked {
             std::panic::resume_unwind(panic);
         }
+    }
+}
+
+/// While it lives, no worker of the pool parks.
+pub struct Awake<'a>(&'a Shared);
+
+impl Drop for Awake<'_> {
+    fn drop(&mut self) {
+        self.0.awake.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -140,13 +198,13 @@ impl Drop for Closing<'_> {
     }
 }
 
-fn take_tasks(shared: &Shared, f: &(dyn Fn(usize, usize) + Sync), tasks: usize, thread: usize) {
-    loop {
-        let task = shared.next.fetch_add(1, Ordering::Relaxed);
-        if task >= tasks {
-            return;
+fn take_tasks(shared: &Shared, f: &(dyn Fn(usize, usize) + Sync), thread: usize) {
+    let threads = shared.stretches.len();
+    for other in 0..threads {
+        let stretch = &shared.stretches[(thread + other) % threads];
+        while let Some(task) = stretch.take(other == 0) {
+            f(task, thread);
         }
-        f(task, thread);
     }
 }
 
@@ -162,9 +220,9 @@ fn work(shared: &Shared, index: usize) {
         }
         done = state & !(OPEN | INSIDE);
         // SAFETY: we are inside an open job, so the caller keeps it alive and unchanged.
-        let (job, tasks) = unsafe { (*shared.job.get()).expect("an open job is set") };
+        let job = unsafe { (*shared.job.get()).expect("an open job is set") };
         // SAFETY: as above.
-        let run = || take_tasks(shared, unsafe { &*job }, tasks, index + 1);
+        let run = || take_tasks(shared, unsafe { &*job }, index + 1);
         if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
             *shared.panic.lock().unwrap_or_else(|e| e.into_inner()) = Some(panic);
         }
@@ -185,7 +243,9 @@ fn wait_for_job(shared: &Shared, index: usize, done: u64) -> u64 {
         rounds += 1;
         if rounds < SPINS {
             std::hint::spin_loop();
-        } else if rounds < SPINS + YIELDS {
+        } else if rounds < SPINS + YIELDS || shared.awake.load(Ordering::SeqCst) > 0 {
+            rounds = rounds.min(SPINS + YIELDS);
+            shared.parked[index].store(false, Ordering::Relaxed);
             std::thread::yield_now();
         } else if !shared.parked[index].swap(true, Ordering::SeqCst) {
             // Look once more now that the caller can see the flag; else its wake could be missed.
@@ -286,6 +346,40 @@ mod tests {
                 assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 50));
             }
         }
+    }
+
+    #[test]
+    fn each_thread_begins_with_its_own_stretch() {
+        let stretch = Stretch(AtomicU64::new(0));
+        stretch.set(3, 7);
+        let taken: Vec<_> = [true, true, false, true, false].map(|own| stretch.take(own)).into();
+        assert_eq!(taken, [Some(3), Some(4), Some(6), Some(5), None]);
+        // Alone, the caller does all stretches from its own on.
+        let order = Mutex::new(vec![]);
+        Pool::new(1).run(4, |task| order.lock().unwrap().push(task));
+        assert_eq!(order.into_inner().unwrap(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn nobody_parks_while_a_step_goes_on() {
+        let pool = Pool::new(3);
+        let parked = || pool.shared.parked.iter().filter(|p| p.load(Ordering::SeqCst)).count();
+        while parked() < 2 {
+            std::thread::yield_now();
+        }
+        let awake = pool.awake();
+        while parked() > 0 {
+            std::thread::yield_now();
+        }
+        for _ in 0..10_000 {
+            std::thread::yield_now();
+            assert_eq!(parked(), 0);
+        }
+        drop(awake);
+        while parked() < 2 {
+            std::thread::yield_now();
+        }
+        pool.run(9, |_| {});
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Tasks that each get a piece of several slices and their thread's scratch space.
+//! Tasks that each get a piece of several slices, and scratch space of their thread.
 
 use crate::kernels::par::{Pool, Split};
 
@@ -43,9 +43,52 @@ pub fn for_pieces_with<const N: usize>(
     }
 }
 
+/// Cuts several slices of one length in chunks and runs `f(chunk number, its chunks)` for each;
+/// empty slices give empty chunks. The last chunks may be shorter.
+///
+/// # Panics
+/// If a slice is neither empty nor as long as the first.
+pub fn for_equal_chunks<const N: usize>(
+    pool: &Pool,
+    data: [&mut [f32]; N],
+    chunk: usize,
+    f: impl Fn(usize, [&mut [f32]; N]) + Sync,
+) {
+    let len = data.first().map_or(0, |d| d.len());
+    assert!(data.iter().all(|d| d.is_empty() || d.len() == len), "slices of one length, or empty");
+    let splits = data.map(Split::new);
+    pool.run(len.div_ceil(chunk), |task| {
+        let chunks = std::array::from_fn(|i| {
+            let whole = splits[i].len();
+            // SAFETY: chunks of different tasks do not overlap, and each task runs once.
+            unsafe { splits[i].piece((task * chunk).min(whole), ((task + 1) * chunk).min(whole)) }
+        });
+        f(task, chunks);
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn equal_chunks_cover_all_slices() {
+        for threads in [1, 3] {
+            let (mut a, mut b) = (vec![0.0; 103], vec![0.0; 103]);
+            for_equal_chunks(&Pool::new(threads), [&mut a, &mut [], &mut b], 10, |task, [a, none, b]| {
+                assert!(none.is_empty());
+                a.fill(task as f32);
+                b.fill(-(task as f32));
+            });
+            assert!((0..103).all(|i| a[i] == (i / 10) as f32 && b[i] == -a[i]));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "one length")]
+    fn chunks_of_unequal_slices_are_refused() {
+        for_equal_chunks(&Pool::new(1), [&mut [0.0; 4][..], &mut [0.0; 3]], 2, |_, _| {});
+    }
 
     #[test]
     fn every_task_gets_its_pieces_and_its_threads_scratch() {

@@ -41,7 +41,19 @@ impl Rule for Adadelta {
     }
 
     fn update(&self, factors: &Factors, weights: &mut [f32], gradients: &[f32], slots: &mut [&mut [f32]]) {
-        let ([lr, rho, rest], epsilon) = (*factors, self.epsilon);
+        update(self, factors, weights, gradients, slots);
+    }
+}
+
+simd! {
+    fn update(
+        rule: &Adadelta,
+        factors: &Factors,
+        weights: &mut [f32],
+        gradients: &[f32],
+        slots: &mut [&mut [f32]],
+    ) {
+        let ([lr, rho, rest], epsilon) = (*factors, rule.epsilon);
         let [a, b] = slots else { unreachable!("Adadelta has two slots") };
         for (((w, g), a), b) in weights.iter_mut().zip(gradients).zip(a.iter_mut()).zip(b.iter_mut()) {
             *a = rho * *a + rest * (g * g);

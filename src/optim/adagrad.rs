@@ -40,7 +40,19 @@ impl Rule for Adagrad {
     }
 
     fn update(&self, factors: &Factors, weights: &mut [f32], gradients: &[f32], slots: &mut [&mut [f32]]) {
-        let (lr, epsilon) = (factors[0], self.epsilon);
+        update(self, factors, weights, gradients, slots);
+    }
+}
+
+simd! {
+    fn update(
+        rule: &Adagrad,
+        factors: &Factors,
+        weights: &mut [f32],
+        gradients: &[f32],
+        slots: &mut [&mut [f32]],
+    ) {
+        let (lr, epsilon) = (factors[0], rule.epsilon);
         let [a] = slots else { unreachable!("Adagrad has one slot") };
         for ((w, g), a) in weights.iter_mut().zip(gradients).zip(a.iter_mut()) {
             *a += g * g;

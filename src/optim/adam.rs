@@ -53,7 +53,19 @@ impl Rule for Adam {
     }
 
     fn update(&self, factors: &Factors, weights: &mut [f32], gradients: &[f32], slots: &mut [&mut [f32]]) {
-        let ([alpha, c1, c2], epsilon) = (*factors, self.epsilon);
+        update(self, factors, weights, gradients, slots);
+    }
+}
+
+simd! {
+    fn update(
+        rule: &Adam,
+        factors: &Factors,
+        weights: &mut [f32],
+        gradients: &[f32],
+        slots: &mut [&mut [f32]],
+    ) {
+        let ([alpha, c1, c2], epsilon) = (*factors, rule.epsilon);
         match slots {
             [m, v] => {
                 for (((w, g), m), v) in weights.iter_mut().zip(gradients).zip(m.iter_mut()).zip(v.iter_mut())

@@ -44,7 +44,19 @@ impl Rule for Adamax {
     }
 
     fn update(&self, factors: &Factors, weights: &mut [f32], gradients: &[f32], slots: &mut [&mut [f32]]) {
-        let ([alpha, c1, beta_2], epsilon) = (*factors, self.epsilon);
+        update(self, factors, weights, gradients, slots);
+    }
+}
+
+simd! {
+    fn update(
+        rule: &Adamax,
+        factors: &Factors,
+        weights: &mut [f32],
+        gradients: &[f32],
+        slots: &mut [&mut [f32]],
+    ) {
+        let ([alpha, c1, beta_2], epsilon) = (*factors, rule.epsilon);
         let [m, u] = slots else { unreachable!("Adamax has two slots") };
         for (((w, g), m), u) in weights.iter_mut().zip(gradients).zip(m.iter_mut()).zip(u.iter_mut()) {
             *m += (g - *m) * c1;

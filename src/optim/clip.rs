@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::Clip;
-use super::optimizer::CHUNK;
+use super::optimizer::{ALONE, CHUNK};
 use crate::kernels::par::{Pool, for_chunks};
 
 /// Factors for the gradients of each tensor, found anew in every step.
@@ -40,7 +40,7 @@ impl Clipper {
         }
         let pieces = &self.pieces;
         let sum = |piece: usize, sum: &mut [f64]| sum[0] = sum_of_squares(&gradients[pieces[piece].clone()]);
-        if gradients.len() <= CHUNK {
+        if gradients.len() <= ALONE {
             self.sums.chunks_mut(1).enumerate().for_each(|(piece, out)| sum(piece, out));
         } else {
             for_chunks(pool, &mut self.sums, 1, sum);

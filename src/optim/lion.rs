@@ -47,8 +47,20 @@ impl Rule for Lion {
     }
 
     fn update(&self, factors: &Factors, weights: &mut [f32], gradients: &[f32], slots: &mut [&mut [f32]]) {
-        let (lr, b1, b2) = (factors[0], self.beta_1 as f32, self.beta_2 as f32);
-        let (c1, c2) = ((1.0 - self.beta_1) as f32, (1.0 - self.beta_2) as f32);
+        update(self, factors, weights, gradients, slots);
+    }
+}
+
+simd! {
+    fn update(
+        rule: &Lion,
+        factors: &Factors,
+        weights: &mut [f32],
+        gradients: &[f32],
+        slots: &mut [&mut [f32]],
+    ) {
+        let (lr, b1, b2) = (factors[0], rule.beta_1 as f32, rule.beta_2 as f32);
+        let (c1, c2) = ((1.0 - rule.beta_1) as f32, (1.0 - rule.beta_2) as f32);
         let [m] = slots else { unreachable!("Lion has one slot") };
         for ((w, g), m) in weights.iter_mut().zip(gradients).zip(m.iter_mut()) {
             *w -= lr * sign(b1 * *m + c1 * g);

@@ -63,8 +63,20 @@ impl Rule for Nadam {
     }
 
     fn update(&self, factors: &Factors, weights: &mut [f32], gradients: &[f32], slots: &mut [&mut [f32]]) {
+        update(self, factors, weights, gradients, slots);
+    }
+}
+
+simd! {
+    fn update(
+        rule: &Nadam,
+        factors: &Factors,
+        weights: &mut [f32],
+        gradients: &[f32],
+        slots: &mut [&mut [f32]],
+    ) {
         let [of_momentum, of_gradient, epsilon] = *factors;
-        let (c1, c2) = ((1.0 - self.beta_1) as f32, (1.0 - self.beta_2) as f32);
+        let (c1, c2) = ((1.0 - rule.beta_1) as f32, (1.0 - rule.beta_2) as f32);
         let [m, v] = slots else { unreachable!("Nadam has two slots") };
         for (((w, g), m), v) in weights.iter_mut().zip(gradients).zip(m.iter_mut()).zip(v.iter_mut()) {
             *m += (g - *m) * c1;

@@ -4,18 +4,20 @@
 //! the rule, move the average of the weights. All but the norms is one pass over chunks that fit a
 //! core's cache, and every entry is computed by itself: threads do not change a bit.
 
-use std::iter::repeat_with;
 use std::ops::Range;
-use std::slice::ChunksMut;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::clip::Clipper;
 use super::{Factors, LearningRate, MAX_SLOTS, OptimizerSpec, Rule};
 use crate::kernels::par::Pool;
+use crate::kernels::pieces::for_equal_chunks;
 
-/// Weights that one task updates: with Adam's four arrays 256 KiB, which an L2 cache holds. A block
-/// of no more than this is updated by the caller alone.
-pub(super) const CHUNK: usize = 16 * 1024;
+/// Weights that one task updates: with Adam's four arrays 64 KiB, and few enough that the threads'
+/// shares come out even.
+pub(super) const CHUNK: usize = 4 * 1024;
+
+/// A block of no more than this is updated by the caller alone.
+pub(super) const ALONE: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub struct Optimizer {
@@ -105,15 +107,12 @@ impl Optimizer {
             slots: self.slots.len(),
         });
         let pass = Pass { update, average };
-        let averages = self.average.as_mut().map_or(&mut [][..], |a| &mut a.data);
-        let pieces = weights
-            .chunks_mut(CHUNK)
-            .zip(gradients.chunks_mut(CHUNK))
-            .zip(slot_pieces(&mut self.slots))
-            .zip(pieces_or_none(averages))
-            .enumerate();
-        each(pool, self.block_len, pieces, |(chunk, (((weights, gradients), slots), average))| {
-            pass.run(chunk * CHUNK, weights, gradients, slots, average);
+        let average = self.average.as_mut().map_or(&mut [][..], |a| &mut a.data);
+        let mut slots = self.slots.iter_mut();
+        let mut slot = || slots.next().map_or(&mut [][..], |array| &mut array.data);
+        let arrays = [weights, gradients, average, slot(), slot(), slot()];
+        in_chunks(pool, arrays, |at, [weights, gradients, average, slots @ ..]| {
+            pass.run(at, weights, gradients, slots, average);
         });
         self.iterations += 1;
     }
@@ -220,14 +219,12 @@ impl Pass<'_> {
                 clipper.apply(offset, gradients);
             }
             if update.decay != 0.0 {
-                weights.iter_mut().for_each(|w| *w -= *w * update.decay);
+                decay(weights, update.decay);
             }
             update.rule.update(&update.factors, weights, gradients, &mut slots[..update.slots]);
         }
         if let Some(Average { momentum, rest, overwrite }) = self.average {
-            for (average, w) in average.iter_mut().zip(weights.iter()) {
-                *average = momentum * *average + rest * w;
-            }
+            move_average(average, weights, momentum, rest);
             if overwrite {
                 weights.copy_from_slice(average);
             }
@@ -235,12 +232,24 @@ impl Pass<'_> {
     }
 }
 
+simd! {
+    fn decay(weights: &mut [f32], factor: f32) {
+        weights.iter_mut().for_each(|w| *w -= *w * factor);
+    }
+}
+
+simd! {
+    fn move_average(average: &mut [f32], weights: &[f32], momentum: f32, rest: f32) {
+        for (average, w) in average.iter_mut().zip(weights) {
+            *average = momentum * *average + rest * w;
+        }
+    }
+}
+
 /// Adds to the accumulated gradients; on the last of `mean_of` steps puts their mean in
 /// `gradients` and starts again from zero.
 fn accumulate(pool: &Pool, accumulator: &mut [f32], gradients: &mut [f32], mean_of: Option<u64>) {
-    let len = gradients.len();
-    let pieces = accumulator.chunks_mut(CHUNK).zip(gradients.chunks_mut(CHUNK));
-    each(pool, len, pieces, |(accumulator, gradients)| match mean_of {
+    in_chunks(pool, [accumulator, gradients], |_, [accumulator, gradients]| match mean_of {
         None => accumulator.iter_mut().zip(gradients).for_each(|(a, g)| *a += *g),
         Some(steps) => {
             let steps = steps as f32;
@@ -252,33 +261,15 @@ fn accumulate(pool: &Pool, accumulator: &mut [f32], gradients: &mut [f32], mean_
     });
 }
 
-/// The pieces of an array, or empty ones without end where there is none.
-type Pieces<'a> = std::iter::Chain<ChunksMut<'a, f32>, std::iter::RepeatWith<fn() -> &'a mut [f32]>>;
-
-fn pieces_or_none<'a>(array: &'a mut [f32]) -> Pieces<'a> {
-    array.chunks_mut(CHUNK).chain(repeat_with(Default::default as fn() -> &'a mut [f32]))
-}
-
-fn slot_pieces(slots: &mut [Array]) -> impl Iterator<Item = [&mut [f32]; MAX_SLOTS]> + Send {
-    let mut arrays = slots.iter_mut();
-    let mut next = || pieces_or_none(arrays.next().map_or(&mut [][..], |array| &mut array.data));
-    let (first, second, third) = (next(), next(), next());
-    first.zip(second).zip(third).map(|((first, second), third)| [first, second, third])
-}
-
-/// Runs `f` for every item of `pieces`, the chunks of a block of `len` numbers. Threads take the
-/// next item from behind a lock: several arrays are cut at once, without `unsafe` and without a
-/// list of the pieces.
-fn each<I: Iterator + Send>(pool: &Pool, len: usize, pieces: I, f: impl Fn(I::Item) + Sync) {
-    if len <= CHUNK {
-        pieces.for_each(f);
-        return;
+/// Runs `f(first entry, chunks)` for all chunks of some arrays over the block.
+fn in_chunks<const N: usize>(
+    pool: &Pool,
+    arrays: [&mut [f32]; N],
+    f: impl Fn(usize, [&mut [f32]; N]) + Sync,
+) {
+    if arrays[0].len() <= ALONE {
+        f(0, arrays);
+    } else {
+        for_equal_chunks(pool, arrays, CHUNK, |chunk, arrays| f(chunk * CHUNK, arrays));
     }
-    let pieces = Mutex::new(pieces);
-    pool.run(len.div_ceil(CHUNK), |_| {
-        let piece = pieces.lock().unwrap_or_else(|e| e.into_inner()).next();
-        if let Some(piece) = piece {
-            f(piece);
-        }
-    });
 }

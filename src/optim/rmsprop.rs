@@ -54,7 +54,19 @@ impl Rule for RmsProp {
     }
 
     fn update(&self, factors: &Factors, weights: &mut [f32], gradients: &[f32], slots: &mut [&mut [f32]]) {
-        let ([lr, rho, rest], momentum, epsilon) = (*factors, self.momentum, self.epsilon);
+        update(self, factors, weights, gradients, slots);
+    }
+}
+
+simd! {
+    fn update(
+        rule: &RmsProp,
+        factors: &Factors,
+        weights: &mut [f32],
+        gradients: &[f32],
+        slots: &mut [&mut [f32]],
+    ) {
+        let ([lr, rho, rest], momentum, epsilon) = (*factors, rule.momentum, rule.epsilon);
         let arrays = weights.iter_mut().zip(gradients);
         let mean_square = |v: f32, g: f32| rho * v + rest * (g * g);
         let variance = |v: f32, a: f32| (v - a * a).max(0.0);
@@ -65,7 +77,7 @@ impl Rule for RmsProp {
                     *w -= lr * g / (*v + epsilon).sqrt();
                 }
             }
-            [v, a] if self.centered => {
+            [v, a] if rule.centered => {
                 for (((w, g), v), a) in arrays.zip(v.iter_mut()).zip(a.iter_mut()) {
                     *v = mean_square(*v, *g);
                     *a = rho * *a + rest * g;

@@ -48,7 +48,19 @@ impl Rule for Sgd {
     }
 
     fn update(&self, factors: &Factors, weights: &mut [f32], gradients: &[f32], slots: &mut [&mut [f32]]) {
-        let (lr, momentum) = (factors[0], self.momentum);
+        update(self, factors, weights, gradients, slots);
+    }
+}
+
+simd! {
+    fn update(
+        rule: &Sgd,
+        factors: &Factors,
+        weights: &mut [f32],
+        gradients: &[f32],
+        slots: &mut [&mut [f32]],
+    ) {
+        let (lr, momentum) = (factors[0], rule.momentum);
         let [m] = slots else {
             for (w, g) in weights.iter_mut().zip(gradients) {
                 *w -= lr * g;
@@ -56,7 +68,7 @@ impl Rule for Sgd {
             return;
         };
         let arrays = weights.iter_mut().zip(gradients).zip(m.iter_mut());
-        if self.nesterov {
+        if rule.nesterov {
             for ((w, g), m) in arrays {
                 *m = momentum * *m - lr * g;
                 *w += momentum * *m - lr * g;

@@ -188,8 +188,9 @@ pub fn fill(
     order: &[u32],
     class_weights: Option<&[f32]>,
 ) {
+    let pool = session.pool().clone();
     let [inputs, targets, weights] = session.batch_inputs(program, order.len());
-    part.gather(order, inputs, targets, weights);
+    part.gather(&pool, order, inputs, targets, weights);
     if let Some(factors) = class_weights {
         let width = targets.len() / order.len();
         for (weight, row) in weights.iter_mut().zip(targets.chunks_exact(width)) {

@@ -84,6 +84,8 @@ impl Judge {
         mut look: impl FnMut(&Session, usize),
     ) {
         let penalty = session.penalty();
+        let pool = session.pool().clone();
+        let _awake = pool.awake();
         for rows in order.chunks(session.program(EVAL).batch) {
             fill(session, EVAL, part, rows, None);
             session.run(EVAL, rows.len(), 0);
@@ -197,6 +199,8 @@ impl Trainer {
 
     /// One step of the epoch; its loss. The weights change only if the loss is finite.
     pub fn train_step(&mut self, part: &Part) -> Result<f64, Failure> {
+        let pool = self.session.pool().clone();
+        let _awake = pool.awake();
         let from = self.steps_done * self.batch;
         let to = (from + self.batch).min(self.order.len());
         let n = to - from;
@@ -208,7 +212,6 @@ impl Trainer {
         if !loss.is_finite() {
             return Err(self.diverged(part, from..to, loss));
         }
-        let pool = self.session.pool().clone();
         let (weights, grads) = self.session.weights_and_grads();
         self.optimizer.step(&pool, weights, grads);
         self.steps_done += 1;

@@ -5,6 +5,7 @@ use crate::data::idx::tests::{bytes, gzip};
 use crate::data::testing::{Folder, dataset};
 use crate::data::{DATASETS, Rows};
 use crate::diag::{At, Source};
+use crate::kernels::par::Pool;
 
 /// The four files with small images of `rows` x 3; class = number of the sample modulo 10.
 fn small(folder: &Folder, compressed: bool) -> PathBuf {
@@ -39,9 +40,9 @@ fn plain_and_compressed_files_of_any_size() {
         assert_eq!((data.train.len(), data.test.as_ref().unwrap().len()), (20, 10));
         assert_eq!(data.validation.unwrap().rows, data.test.as_ref().unwrap().rows);
         let (mut pixels, mut label, mut weight) = ([0.0; 6], [0.0], [0.0]);
-        data.train.gather(&[13], &mut pixels, &mut label, &mut weight);
+        data.train.gather(&Pool::new(1), &[13], &mut pixels, &mut label, &mut weight);
         assert_eq!((pixels[0], label[0], weight[0]), (78.0 / 255.0, 3.0, 1.0));
-        data.test.unwrap().gather(&[9], &mut pixels, &mut label, &mut weight);
+        data.test.unwrap().gather(&Pool::new(1), &[9], &mut pixels, &mut label, &mut weight);
         assert_eq!((pixels[5], label[0]), (159.0 / 255.0, 9.0));
         fingerprints.push(data.fingerprint);
     }
@@ -172,7 +173,7 @@ fn other_data_is_a_folder_or_a_csv() {
         folder.write("a.csv", "label,pixel0,pixel1,pixel2,pixel3,pixel4,pixel5\n3,0,51,102,153,204,255\n");
     let other = spec.load_other(&csv, &data.preprocessing).unwrap();
     let (mut pixels, mut label, mut weight) = ([0.0; 6], [0.0], [0.0]);
-    other.gather(&[0], &mut pixels, &mut label, &mut weight);
+    other.gather(&Pool::new(1), &[0], &mut pixels, &mut label, &mut weight);
     assert_eq!((pixels, label[0]), ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], 3.0));
     for (name, content, part) in [
         ("b.csv", "label,pixel0\n1,2\n", "columns `pixel1`"),
