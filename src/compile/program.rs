@@ -90,4 +90,40 @@ impl Step {
             Step::Accumulate { into, from } => (vec![*from], vec![*into]),
         }
     }
+
+    /// The same step on other slots.
+    #[cfg(test)]
+    pub fn with_slots(&self, place: &dyn Fn(&Slot) -> Slot) -> Step {
+        let all = |slots: &[Option<Slot>]| slots.iter().map(|s| s.as_ref().map(place)).collect();
+        match self {
+            Step::Forward(s) => Step::Forward(ForwardStep {
+                node: s.node,
+                x: all(&s.x),
+                y: all(&s.y),
+                updates: all(&s.updates),
+                scratch: all(&s.scratch),
+            }),
+            Step::Seed { into, weight } => Step::Seed { into: place(into), weight: *weight },
+            Step::Backward(s) => Step::Backward(BackwardStep {
+                node: s.node,
+                x: all(&s.x),
+                y: all(&s.y),
+                dy: all(&s.dy),
+                dx: all(&s.dx),
+                add: s.add,
+                scratch: all(&s.scratch),
+            }),
+            Step::Accumulate { into, from } => Step::Accumulate { into: place(into), from: place(from) },
+        }
+    }
+
+    /// Working space: what it holds after the step is nobody's business.
+    #[cfg(test)]
+    pub fn scratch(&self) -> Vec<Slot> {
+        match self {
+            Step::Forward(s) => s.scratch.iter().flatten().copied().collect(),
+            Step::Backward(s) => s.scratch.iter().flatten().copied().collect(),
+            _ => vec![],
+        }
+    }
 }

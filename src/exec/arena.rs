@@ -31,12 +31,24 @@ pub fn run_step(program: &Program, index: usize, memory: &mut Memory, cx: &Ctx<'
         cx.pool.threads(),
         program.threads
     );
-    let n = cx.batch;
+    #[cfg(all(test, unix))]
+    let expected = guarded::run_step(program, &program.steps[index], memory, cx);
     let blocks = Blocks::new(&mut memory.arena, &mut memory.params, &mut memory.grads);
-    // SAFETY (all views below): `&mut memory` keeps everybody else out for the time of the step.
-    // Within the step `compile::verify` has checked, for the full batch and so for every smaller
-    // one, that what is written overlaps nothing else that is used.
-    match &program.steps[index] {
+    // SAFETY: `&mut memory` keeps everybody else out for the time of the step.
+    unsafe { run(program, &program.steps[index], blocks, cx) };
+    #[cfg(all(test, unix))]
+    expected.check(memory);
+}
+
+/// Runs a step on some blocks.
+///
+/// # Safety
+/// Nobody else uses the blocks meanwhile. That within the step nothing is written that overlaps
+/// anything else in use, `compile::verify` has checked: for the full batch, and so for every
+/// smaller one.
+unsafe fn run(program: &Program, step: &Step, blocks: Blocks<'_>, cx: &Ctx<'_>) {
+    let n = cx.batch;
+    match step {
         Step::Forward(step) => {
             // SAFETY: see above.
             let io = unsafe {
@@ -71,6 +83,84 @@ pub fn run_step(program: &Program, index: usize, memory: &mut Memory, cx: &Ctx<'
             // SAFETY: see above.
             let (into, from) = unsafe { (blocks.write(into, n), blocks.read(from, n)) };
             add_into(into, from);
+        }
+    }
+}
+
+/// In tests every step runs also on copies of its buffers between guard pages, on either side: it
+/// must touch nothing outside of them, change nothing that it only reads, and give the same bits.
+#[cfg(all(test, unix))]
+mod guarded {
+    use super::*;
+    use crate::kernels::guarded::{Guarded, Tight};
+    use crate::kernels::views::{Slot, Space};
+
+    /// What the step must leave in its buffers.
+    pub struct Expected {
+        buffers: Vec<(Slot, Vec<f32>)>,
+        n: usize,
+    }
+
+    fn part<'m>(memory: &'m Memory, slot: &Slot, n: usize) -> &'m [f32] {
+        let block = match slot.space {
+            Space::Arena => &memory.arena,
+            Space::Params => &memory.params,
+            Space::Grads => &memory.grads,
+        };
+        &block[slot.offset..slot.offset + slot.len(n)]
+    }
+
+    fn bits(numbers: &[f32]) -> impl Iterator<Item = u32> {
+        numbers.iter().map(|v| v.to_bits())
+    }
+
+    pub fn run_step(program: &Program, step: &Step, memory: &Memory, cx: &Ctx<'_>) -> Expected {
+        let n = cx.batch;
+        let (reads, writes) = step.touches();
+        let mut slots = [reads.clone(), writes.clone()].concat();
+        slots.dedup();
+        let lens: Vec<usize> = slots.iter().map(|s| s.len(n)).collect();
+        let mut results: Vec<Vec<Vec<f32>>> = vec![];
+        for tight in Tight::BOTH {
+            let mut guarded = Guarded::new(&lens, tight);
+            for (i, slot) in slots.iter().enumerate() {
+                guarded.part(i).copy_from_slice(part(memory, slot, n));
+            }
+            let place = |slot: &Slot| {
+                let i = slots.iter().position(|s| s == slot).expect("a slot of the step");
+                Slot { space: Space::Arena, offset: guarded.offset(i), ..*slot }
+            };
+            let moved = step.with_slots(&place);
+            // SAFETY: the parts are copies that nobody else knows.
+            unsafe { run(program, &moved, guarded.blocks(), cx) };
+            for (i, slot) in slots.iter().enumerate().filter(|(_, s)| !writes.contains(s)) {
+                let same = bits(guarded.part(i)).eq(bits(part(memory, slot, n)));
+                assert!(same, "{step:?} changed {slot:?}, which it only reads");
+            }
+            results.push((0..slots.len()).map(|i| guarded.part(i).to_vec()).collect());
+        }
+        let scratch = step.scratch();
+        let written = |i: &usize| writes.contains(&slots[*i]) && !scratch.contains(&slots[*i]);
+        let buffers: Vec<(Slot, Vec<f32>)> =
+            (0..slots.len()).filter(written).map(|i| (slots[i], results[0][i].clone())).collect();
+        for i in (0..slots.len()).filter(written) {
+            assert!(
+                bits(&results[0][i]).eq(bits(&results[1][i])),
+                "{step:?}: {:?} depends on where it lies",
+                slots[i]
+            );
+        }
+        Expected { buffers, n }
+    }
+
+    impl Expected {
+        pub fn check(&self, memory: &Memory) {
+            for (slot, expected) in &self.buffers {
+                assert!(
+                    bits(part(memory, slot, self.n)).eq(bits(expected)),
+                    "{slot:?} depends on where it lies"
+                );
+            }
         }
     }
 }

@@ -8,6 +8,8 @@ pub mod axis;
 pub mod conv;
 pub mod depthwise;
 pub mod gemm;
+#[cfg(all(test, unix))]
+pub mod guarded;
 pub mod math;
 pub mod pairs;
 pub mod par;

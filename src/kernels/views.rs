@@ -50,6 +50,16 @@ impl<'a> Blocks<'a> {
         }
     }
 
+    /// One block, as the arena.
+    ///
+    /// # Safety
+    /// Whatever parts of it are asked for are valid memory, and nobody else's while `'a` lasts.
+    #[cfg(all(test, unix))]
+    pub unsafe fn of_arena(start: *mut f32, len: usize) -> Blocks<'a> {
+        let nothing = std::ptr::NonNull::dangling().as_ptr();
+        Blocks { starts: [start, nothing, nothing], lens: [len, 0, 0], life: PhantomData }
+    }
+
     fn locate(&self, slot: &Slot, n: usize) -> (*mut f32, usize) {
         let (space, len) = (slot.space as usize, slot.len(n));
         assert!(
