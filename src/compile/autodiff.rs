@@ -184,6 +184,12 @@ impl Planner<'_> {
         }
     }
 
+    /// Whether a value's first gradient may be where `left` is: a parameter's has a place of its own.
+    fn takes(&self, root: Var, left: Place) -> bool {
+        let param = matches!(self.graph.values[root.0].origin, Origin::Param(_));
+        !param && matches!(left, Place::Buffer(_))
+    }
+
     fn scratch(&mut self, need: Scratch) -> Option<Place> {
         let fixed = need.fixed + need.per_thread * self.threads;
         (need.per_sample + fixed > 0)
@@ -211,23 +217,33 @@ impl Planner<'_> {
         let mut dx = vec![None; node.inputs.len()];
         let mut add = vec![];
         let mut later = vec![];
+        let mut taken_over = false;
         for (i, input) in node.inputs.iter().enumerate() {
             let root = self.graph.root(*input);
             if !signature.differentiable.has(i) || !wants_grad[root.0] {
                 continue;
             }
-            dx[i] = Some(match self.gradients.get(&root).copied() {
-                None => {
+            dx[i] = Some(match (self.gradients.get(&root).copied(), dy[0]) {
+                (None, Some(left))
+                    if signature.left_in_dy.has(i) && !taken_over && self.takes(root, left) =>
+                {
+                    taken_over = true;
+                    self.gradients.insert(root, left);
+                    continue;
+                }
+                (None, _) => {
                     let place = self.gradient_of(root);
                     self.gradients.insert(root, place);
                     place
                 }
                 // An input that stands twice in one op gets two buffers: no two writers share one.
-                Some(place) if signature.adds && !dx.contains(&Some(place)) => {
+                (Some(place), left)
+                    if signature.adds && !dx.contains(&Some(place)) && left != Some(place) =>
+                {
                     add.push(i);
                     place
                 }
-                Some(into) => {
+                (Some(into), _) => {
                     let (per_sample, fixed) = self.size(root);
                     let from = Place::Buffer(self.new_buffer(Role::Partial, per_sample, fixed));
                     later.push(DraftStep::Accumulate { into, from });
@@ -235,7 +251,7 @@ impl Planner<'_> {
                 }
             });
         }
-        if dx.iter().all(Option::is_none) {
+        if dx.iter().all(Option::is_none) && !taken_over {
             return;
         }
         let x = (0..node.inputs.len())

@@ -1,10 +1,10 @@
-//! Joins an op with the one that consumes its only output, where the producing op knows how.
+//! Joins an op with the one that alone consumes its first output, where the producing op knows how.
 
 use std::sync::Arc;
 
 use crate::compile::Want;
 use crate::graph::build::Origin;
-use crate::graph::{Graph, Var};
+use crate::graph::{Graph, Node, Op, Signature, Var};
 use crate::shape::Shape;
 
 /// Asks every op whether it absorbs its single consumer; repeats until none does.
@@ -16,30 +16,51 @@ pub fn fuse(graph: &mut Graph, want: &Want) {
 
 fn find(graph: &Graph, want: &Want) -> Option<(usize, usize)> {
     (0..graph.nodes.len()).find_map(|producer| {
-        let [y] = graph.nodes[producer].outputs[..] else { return None };
-        let consumer = only_consumer(graph, want, y)?;
-        graph.nodes[producer].op.absorb(&*graph.nodes[consumer].op).map(|_| (producer, consumer))
+        // What else it gives is for its own backward pass.
+        let (y, others) = graph.nodes[producer].outputs.split_first()?;
+        let consumer = only_consumer(graph, want, *y)?;
+        let free = others.iter().all(|v| !is_used(graph, want, *v));
+        (free && joined(graph, producer, consumer).is_some()).then_some((producer, consumer))
     })
 }
 
-/// The node that alone reads `y`, as its only input.
+/// The node that alone reads `y`, once.
 fn only_consumer(graph: &Graph, want: &Want, y: Var) -> Option<usize> {
-    let wanted = want.outputs.iter().chain(want.losses.iter().map(|(v, _)| v)).any(|v| graph.root(*v) == y);
-    let aliased = graph.values.iter().any(|v| v.origin == Origin::Alias(y));
     let mut readers = (0..graph.nodes.len()).filter(|n| graph.nodes[*n].inputs.contains(&y));
     let (reader, more) = (readers.next()?, readers.next());
-    (!wanted && !aliased && more.is_none() && graph.nodes[reader].inputs == [y]).then_some(reader)
+    let once = graph.nodes[reader].inputs.iter().filter(|v| **v == y).count() == 1;
+    (!is_read_elsewhere(graph, want, y) && more.is_none() && once).then_some(reader)
 }
 
-/// Replaces the producer by the fused op; the consumer disappears, and so does the value between.
+/// Whether anything but a node's input needs the value.
+fn is_read_elsewhere(graph: &Graph, want: &Want, v: Var) -> bool {
+    let mut wanted = want.outputs.iter().chain(want.losses.iter().map(|(v, _)| v));
+    wanted.any(|w| graph.root(*w) == v) || graph.values.iter().any(|other| other.origin == Origin::Alias(v))
+}
+
+fn is_used(graph: &Graph, want: &Want, v: Var) -> bool {
+    is_read_elsewhere(graph, want, v) || graph.nodes.iter().any(|n| n.inputs.contains(&v))
+}
+
+/// The op that does both, with its inputs: the producer's, then the others of the consumer.
+fn joined(graph: &Graph, producer: usize, consumer: usize) -> Option<(Box<dyn Op>, Vec<Var>, Signature)> {
+    let (first, second) = (&graph.nodes[producer], &graph.nodes[consumer]);
+    let op = first.op.absorb(&*second.op)?;
+    let others = second.inputs.iter().filter(|v| **v != first.outputs[0]);
+    let inputs: Vec<Var> = first.inputs.iter().chain(others).copied().collect();
+    let shapes: Vec<&Shape> = inputs.iter().map(|v| graph.shape(*v)).collect();
+    let signature = op.infer(&shapes).ok()?;
+    Some((op, inputs, signature))
+}
+
+/// Puts the fused op in the consumer's place, where all its inputs are there; the producer disappears,
+/// and so does the value between.
 fn join(graph: &mut Graph, producer: usize, consumer: usize) {
-    let gone = graph.nodes.remove(consumer);
-    let node = &mut graph.nodes[producer];
-    node.op = Arc::from(node.op.absorb(&*gone.op).expect("asked before"));
-    node.outputs = gone.outputs;
-    let shapes: Vec<&Shape> = node.inputs.iter().map(|v| &graph.values[v.0].shape).collect();
-    let fused = node.op.infer(&shapes).expect("both ops fit before they were joined");
-    node.signature = fused;
+    let (op, inputs, signature) = joined(graph, producer, consumer).expect("asked before");
+    let outputs = [&graph.nodes[consumer].outputs[..], &graph.nodes[producer].outputs[1..]].concat();
+    let layer = graph.nodes[producer].layer.clone();
+    graph.nodes[consumer] = Node { op: Arc::from(op), inputs, outputs, signature, layer };
+    graph.nodes.remove(producer);
     for (index, node) in graph.nodes.iter().enumerate() {
         for (output, var) in node.outputs.iter().enumerate() {
             graph.values[var.0].origin = Origin::Node { node: index, output };

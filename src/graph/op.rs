@@ -88,6 +88,9 @@ pub struct Signature {
     pub backward_scratch: Scratch,
     /// Whether `backward` honours `Grad::add`; else the compiler adds in a step of its own.
     pub adds: bool,
+    /// Inputs of the first output's shape whose gradient `backward` leaves in its `dy`, where it gets
+    /// no `dx` for it: one of them may take that buffer over.
+    pub left_in_dy: Bits,
 }
 
 impl Signature {
@@ -102,6 +105,7 @@ impl Signature {
             forward_scratch: Scratch::default(),
             backward_scratch: Scratch::default(),
             adds: false,
+            left_in_dy: Bits::NONE,
         }
     }
 
@@ -212,7 +216,8 @@ impl<'a> Backward<'a> {
         self.dy(0).expect("backward runs only if an output has a gradient")
     }
 
-    /// `None` if nobody wants the gradient of input `i`.
+    /// `None` if nobody wants the gradient of input `i`, or it is to stay in `dy`
+    /// ([`Signature::left_in_dy`]).
     pub fn dx(&self, i: usize) -> Option<Grad<'a>> {
         self.dx.write(i).map(|buf| Grad { buf, add: self.add.has(i) })
     }

@@ -111,6 +111,11 @@ impl<'a> Views<'a> {
         self.slots.len()
     }
 
+    /// Whether there is a buffer at this position.
+    pub fn has(&self, i: usize) -> bool {
+        self.slots[i].is_some()
+    }
+
     pub fn read(&self, i: usize) -> &'a [f32] {
         let slot = self.slots[i].as_ref().expect("the op declared that it reads this");
         assert!(self.taken.get() >> i & 1 == 0, "buffer {i} is being written");

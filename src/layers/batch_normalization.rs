@@ -11,6 +11,7 @@ use crate::graph::{Builder, Init, Mismatch, Mode, Penalty, Var};
 use crate::layers::{Layer, LayerEntry, axes, one};
 use crate::ops::batch_norm::{BatchNorm, Form};
 use crate::ops::batch_norm_inference::BatchNormInference;
+use crate::ops::normalized::Tail;
 use crate::{initializers, regularizers};
 
 pub const ENTRY: LayerEntry = LayerEntry {
@@ -70,7 +71,7 @@ impl BatchNormalization {
         }
         inputs.push(g.state("moving_mean", [channels], &self.moving_mean_initializer)?);
         inputs.push(g.state("moving_variance", [channels], &self.moving_variance_initializer)?);
-        let form = Form { channels, scale, center, epsilon };
+        let form = Form { channels, scale, center, epsilon, tail: Tail::default() };
         if g.mode() == Mode::Train && g.trainable() {
             g.push(BatchNorm { form, momentum }, &inputs)
         } else {

@@ -7,22 +7,25 @@
 //! Two passes over x: the sums are taken of x less a mean of its first rows, so that the variance
 //! is no small difference of large numbers.
 
-use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
-use crate::ops::channel_sums::{self, ChannelSums, moments, products};
-use crate::ops::pooling::{load, over_channels, store};
+use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Op, Scratch, Signature};
+use crate::kernels::par::{Pool, for_pieces};
+use crate::ops::channel_sums::{ChannelSums, Walk, moments};
+use crate::ops::merge::share;
+use crate::ops::normalized::{Known, Tail};
 use crate::shape::Shape;
 
 /// Rows whose mean the sums start from.
 const FIRST_ROWS: usize = 64;
 
 /// What both forms of batch normalization know of their inputs: x, gamma if scaled, beta if
-/// centered, moving mean, moving variance.
+/// centered, moving mean, moving variance; then what is added to the result, if something is.
 #[derive(Clone, Debug)]
 pub struct Form {
     pub channels: usize,
     pub scale: bool,
     pub center: bool,
     pub epsilon: f64,
+    pub tail: Tail,
 }
 
 impl Form {
@@ -39,21 +42,84 @@ impl Form {
         1 + usize::from(self.scale) + usize::from(self.center)
     }
 
-    /// x and, where there are any, gamma and beta.
-    pub fn differentiable(&self) -> Vec<usize> {
-        (0..self.moving()).collect()
+    pub fn addend(&self) -> Option<usize> {
+        self.tail.addend.then_some(self.moving() + 2)
     }
 
-    pub fn check(&self, x: &[&Shape]) -> Result<(), Mismatch> {
-        if x[0].dims.last() != Some(&self.channels) || x[1..].iter().any(|s| s.dims != [self.channels]) {
+    /// With the op behind, where it can be done along.
+    pub fn absorb(&self, next: &dyn Op) -> Option<Form> {
+        Some(Form { tail: self.tail.absorb(next, self.channels)?, ..*self })
+    }
+
+    /// One output of x's shape; the backward pass reads x and the weights.
+    pub fn signature(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
+        let weights = &x[1..self.moving() + 2];
+        if x[0].dims.last() != Some(&self.channels) || weights.iter().any(|s| s.dims != [self.channels]) {
             return Err(Mismatch::new(format!(
                 "normalization of {} channels got {} and weights {}",
                 self.channels,
                 x[0],
-                x[1..].iter().map(|s| s.to_string()).collect::<Vec<_>>().join(", ")
+                weights.iter().map(|s| s.to_string()).collect::<Vec<_>>().join(", ")
             )));
         }
-        Ok(())
+        if x.len() != self.moving() + 2 + usize::from(self.tail.addend)
+            || x[self.moving() + 2..].iter().any(|s| *s != x[0])
+        {
+            return Err(Mismatch::new(format!(
+                "a normalization of {} cannot add {:?}",
+                x[0],
+                &x[self.moving() + 2..]
+            )));
+        }
+        let mut inputs: Vec<usize> = (0..self.moving()).collect();
+        let mut signature = Signature::new(x[0].clone()).keep_x(&inputs);
+        inputs.extend(self.addend());
+        signature = signature.differentiable(&inputs);
+        signature.adds = true;
+        signature.left_in_dy = Bits::of(&self.addend().into_iter().collect::<Vec<_>>());
+        Ok(signature)
+    }
+
+    /// Mean, `gamma inverse` and beta as long rows, with x.
+    pub fn known<'a>(
+        &self,
+        walk: Walk,
+        x: impl Fn(usize) -> &'a [f32],
+        (mean, inverse): (&[f32], &[f32]),
+        [long_mean, a, b]: [&'a mut [f32]; 3],
+    ) -> Known<'a> {
+        let (scales, moves) = (self.gamma().map(&x), self.beta().map(&x));
+        walk.spread(mean, long_mean);
+        for c in 0..self.channels {
+            a[c] = inverse[c] * scales.map_or(1.0, |g| g[c]);
+            b[c] = moves.map_or(0.0, |b| b[c]);
+        }
+        walk.repeat(a);
+        walk.repeat(b);
+        Known { x: x(0), mean: long_mean, a, b }
+    }
+
+    /// Gradients of gamma and beta from the sums of dz and `dz (x - mean)`.
+    pub fn weight_gradients(&self, io: &Backward<'_>, sums: &ChannelSums<'_>, inverse: &[f32]) {
+        if let Some(dgamma) = self.gamma().and_then(|i| io.dx(i)) {
+            for (c, d) in dgamma.buf.iter_mut().enumerate() {
+                let before = if dgamma.add { f64::from(*d) } else { 0.0 };
+                *d = (before + sums.channel(c)[1] * f64::from(inverse[c])) as f32;
+            }
+        }
+        if let Some(dbeta) = self.beta().and_then(|i| io.dx(i)) {
+            for (c, d) in dbeta.buf.iter_mut().enumerate() {
+                let before = if dbeta.add { f64::from(*d) } else { 0.0 };
+                *d = (before + sums.channel(c)[0]) as f32;
+            }
+        }
+    }
+
+    /// The gradient of what is added, `dz`, where it cannot stay in its place.
+    pub fn addend_gradient(&self, io: &Backward<'_>, pool: &Pool, dz: &[f32]) {
+        if let Some(ds) = self.addend().and_then(|i| io.dx(i)) {
+            for_pieces(pool, ds.buf, |range, buf| share(1.0, &dz[range], buf, ds.add));
+        }
     }
 
     #[cfg(test)]
@@ -71,7 +137,13 @@ impl Form {
             let beta = self.beta().map_or(0.0, |i| x[i][c]);
             lane.mapv_inplace(|v| (v - mean) / (variance + self.epsilon).sqrt() * gamma + beta);
         }
-        y
+        if let Some(i) = self.addend() {
+            y += &x[i];
+        }
+        match &self.tail.f {
+            Some(f) => y.mapv(|v| f.twin(v)),
+            None => y,
+        }
     }
 }
 
@@ -95,71 +167,40 @@ simd! {
     }
 }
 
-#[inline(always)]
-fn gradient_block<const L: usize>(
-    x: &[f32],
-    mean: &[f32],
-    dy: &[f32],
-    factors: [&[f32]; 3],
-    dx: &mut [f32],
-    at: usize,
-) {
-    let channels = mean.len();
-    let mean = load::<L>(mean, at);
-    let [a, p, q] = factors.map(|f| load::<L>(f, at));
-    let rows = x.chunks_exact(channels).zip(dy.chunks_exact(channels));
-    for ((row, dy), dx) in rows.zip(dx.chunks_exact_mut(channels)) {
-        let (x, dy) = (load::<L>(row, at), load::<L>(dy, at));
-        let mut out = [0.0; L];
-        for i in 0..L {
-            out[i] = dy[i] * a[i] + (x[i] - mean[i]) * p[i] + q[i];
-        }
-        store(dx, at, out);
-    }
-}
-
-simd! {
-    /// `dx = dy a + (x - mean) p + q` over a block of rows.
-    fn gradient(x: &[f32], mean: &[f32], dy: &[f32], factors: [&[f32]; 3], dx: &mut [f32]) {
-        over_channels!(mean.len(), gradient_block(x, mean, dy, factors, dx));
-    }
-}
-
 impl Op for BatchNorm {
     fn name(&self) -> &'static str {
         "batch_norm"
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
-        self.form.check(x)?;
+        let mut signature = self.form.signature(x)?;
         let channels = self.form.channels;
-        let mut signature = Signature::new(x[0].clone()).differentiable(&self.form.differentiable());
         // Mean and inverse standard deviation of the batch, for the backward pass.
         signature.y.extend([Shape::fixed([channels]), Shape::fixed([channels])]);
-        signature = signature.keep_x(&[0, 1][..1 + usize::from(self.form.scale)]).keep_y(&[1, 2]);
-        signature.updates = crate::graph::Bits::of(&[self.form.moving(), self.form.moving() + 1]);
-        let fixed = channel_sums::scratch(channels) + 3 * channels;
+        signature = signature.keep_y(if self.form.tail.keeps_output() { &[0, 1, 2] } else { &[1, 2] });
+        signature.updates = Bits::of(&[self.form.moving(), self.form.moving() + 1]);
+        let walk = Walk::new(channels);
+        let fixed = walk.sums_scratch() + 5 * walk.period;
         signature.forward_scratch = Scratch { fixed, ..Scratch::default() };
         signature.backward_scratch = signature.forward_scratch;
         Ok(signature)
     }
 
     fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
-        let (x, channels) = (io.x(0), self.form.channels);
-        let (rows, count) = (x.len() / channels, (x.len() / channels) as f64);
-        let (shift, rest) = io.scratch().split_at_mut(channels);
-        let (a, rest) = rest.split_at_mut(channels);
-        let (b, sums) = rest.split_at_mut(channels);
-        means(&x[..rows.min(FIRST_ROWS) * channels], shift);
-        let sums = ChannelSums::new(cx.pool, rows, channels, sums, |rows, first, second| {
-            moments(&x[rows.start * channels..rows.end * channels], shift, first, second);
+        let (x, channels, walk) = (io.x(0), self.form.channels, Walk::new(self.form.channels));
+        let count = (x.len() / channels) as f64;
+        let ([shift, long_mean, a, b, by_channel], sums) = walk.carve(io.scratch());
+        let by_channel = &mut by_channel[..channels];
+        means(&x[..x.len().min(FIRST_ROWS * channels)], by_channel);
+        walk.spread(by_channel, shift);
+        let sums = ChannelSums::of(walk, cx.pool, x.len(), sums, |range, first, second| {
+            moments(&x[range], shift, first, second);
         });
         let (mean, inverse) = (io.y(1), io.y(2));
         let moving = self.form.moving();
         let (moving_mean, moving_variance) = (io.update(moving), io.update(moving + 1));
-        let (gamma, beta) = (self.form.gamma().map(|i| io.x(i)), self.form.beta().map(|i| io.x(i)));
         for c in 0..channels {
-            let [sum, squares] = sums.of(c);
+            let [sum, squares] = sums.channel(c);
             let off = sum / count;
             let batch_mean = f64::from(shift[c]) + off;
             // At least 0 whatever the rounding; a NaN stays one.
@@ -167,52 +208,39 @@ impl Op for BatchNorm {
             let variance = if variance < 0.0 { 0.0 } else { variance };
             mean[c] = batch_mean as f32;
             inverse[c] = (1.0 / (variance + self.form.epsilon).sqrt()) as f32;
-            a[c] = inverse[c] * gamma.map_or(1.0, |g| g[c]);
-            b[c] = beta.map_or(0.0, |b| b[c]);
             let moved =
                 |old: f32, new: f64| (f64::from(old) * self.momentum + new * (1.0 - self.momentum)) as f32;
             moving_mean[c] = moved(moving_mean[c], batch_mean);
             moving_variance[c] = moved(moving_variance[c], variance);
         }
-        channel_sums::normalize(cx.pool, x, mean, a, b, io.y(0));
+        let x_of = |i| io.x(i);
+        let known = self.form.known(walk, x_of, (mean, inverse), [long_mean, a, b]);
+        self.form.tail.forward(walk, cx.pool, known, self.form.addend().map(x_of), io.y(0));
     }
 
-    /// With `h = (x - mean) inverse`: `dbeta = sum dy`, `dgamma = sum dy h`,
-    /// `dx = gamma inverse (dy - dbeta / n - h dgamma / n)`.
+    /// With `h = (x - mean) inverse` and dz the gradient of what f gets: `dbeta = sum dz`,
+    /// `dgamma = sum dz h`, `dx = gamma inverse (dz - dbeta / n - h dgamma / n)`.
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
         let Some(dy) = io.dy(0) else { return };
-        let (x, dy, channels) = (io.x(0), &*dy, self.form.channels);
-        let (mean, inverse) = (io.y(1), io.y(2));
-        let (rows, count) = (x.len() / channels, (x.len() / channels) as f64);
-        let (a, rest) = io.scratch().split_at_mut(channels);
-        let (p, rest) = rest.split_at_mut(channels);
-        let (q, sums) = rest.split_at_mut(channels);
-        let sums = ChannelSums::new(cx.pool, rows, channels, sums, |rows, first, second| {
-            let block = rows.start * channels..rows.end * channels;
-            products(&x[block.clone()], mean, &dy[block], first, second);
-        });
-        let gamma = self.form.gamma().map(|i| io.x(i));
-        let mut dgamma = self.form.gamma().and_then(|i| io.dx(i));
-        let mut dbeta = self.form.beta().and_then(|i| io.dx(i));
-        for c in 0..channels {
-            let [sum, products] = sums.of(c);
+        let (form, tail, walk) = (&self.form, &self.form.tail, Walk::new(self.form.channels));
+        let count = (dy.len() / form.channels) as f64;
+        let ([mean, a, b, p, q], sums) = walk.carve(io.scratch());
+        let (y, inverse) = (tail.keeps_output().then(|| io.y(0)), io.y(2));
+        let known = form.known(walk, |i| io.x(i), (io.y(1), inverse), [mean, a, b]);
+        let sums = tail.sums(walk, cx.pool, known, y, dy, sums);
+        for c in 0..form.channels {
             let inverse = f64::from(inverse[c]);
-            let products = products * inverse;
-            let factor = inverse * gamma.map_or(1.0, |g| f64::from(g[c]));
-            a[c] = factor as f32;
-            p[c] = (-factor * inverse * products / count) as f32;
+            let [sum, products] = sums.channel(c);
+            let factor = f64::from(known.a[c]);
+            p[c] = (-factor * inverse * products * inverse / count) as f32;
             q[c] = (-factor * sum / count) as f32;
-            if let Some(dgamma) = &mut dgamma {
-                dgamma.buf[c] = products as f32;
-            }
-            if let Some(dbeta) = &mut dbeta {
-                dbeta.buf[c] = sum as f32;
-            }
         }
+        form.weight_gradients(io, &sums, inverse);
+        form.addend_gradient(io, cx.pool, dy);
         let Some(dx) = io.dx(0) else { return };
-        channel_sums::for_blocks(cx.pool, channels, dx.buf, |range, dx| {
-            gradient(&x[range.clone()], mean, &dy[range], [a, p, q], dx);
-        });
+        walk.repeat(p);
+        walk.repeat(q);
+        tail.backward(walk, cx.pool, known, dy, (p, q), dx);
     }
 
     fn flops(&self, x: &[&Shape], _: &[&Shape]) -> f64 {
@@ -233,5 +261,9 @@ impl Op for BatchNorm {
         let inverse = all.iter().map(|s| 1.0 / (s[1] + self.form.epsilon).sqrt()).collect::<Vec<_>>();
         let vector = |v: Vec<f64>| ndarray::Array1::from_vec(v).into_dyn();
         vec![self.form.twin(x, |_, values| statistics(values)), vector(mean), vector(inverse)]
+    }
+
+    fn absorb(&self, next: &dyn Op) -> Option<Box<dyn Op>> {
+        Some(Box::new(BatchNorm { form: self.form.absorb(next)?, ..*self }))
     }
 }

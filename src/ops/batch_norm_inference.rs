@@ -3,9 +3,9 @@
 //! `y = (x - moving_mean) / sqrt(moving_variance + epsilon) * gamma + beta`. x `[N, ..., C]`, all
 //! else `[C]`. The statistics are constants: no gradient goes through them.
 
-use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
+use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Op, Scratch, Signature};
 use crate::ops::batch_norm::Form;
-use crate::ops::channel_sums::{self, ChannelSums, products};
+use crate::ops::channel_sums::Walk;
 use crate::shape::Shape;
 
 /// Normalization by the moving statistics.
@@ -15,9 +15,13 @@ pub struct BatchNormInference {
 }
 
 impl BatchNormInference {
-    /// 1 / sqrt(variance + epsilon)
-    fn inverse(&self, variance: f32) -> f32 {
-        (1.0 / (f64::from(variance) + self.form.epsilon).sqrt()) as f32
+    /// 1 / sqrt(variance + epsilon), into the head of `out`.
+    fn inverse<'a>(&self, variance: &[f32], out: &'a mut [f32]) -> &'a [f32] {
+        let out = &mut out[..variance.len()];
+        for (out, variance) in out.iter_mut().zip(variance) {
+            *out = (1.0 / (f64::from(*variance) + self.form.epsilon).sqrt()) as f32;
+        }
+        out
     }
 }
 
@@ -27,57 +31,45 @@ impl Op for BatchNormInference {
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
-        self.form.check(x)?;
-        let all: Vec<usize> = (0..x.len()).collect();
-        let mut signature =
-            Signature::new(x[0].clone()).differentiable(&self.form.differentiable()).keep_x(&all);
-        let channels = self.form.channels;
-        signature.forward_scratch = Scratch { fixed: 2 * channels, ..Scratch::default() };
-        let fixed = channel_sums::scratch(channels) + 3 * channels;
+        let mut signature = self.form.signature(x)?;
+        signature.keep_x = Bits::first(self.form.moving() + 2);
+        if self.form.tail.keeps_output() {
+            signature = signature.keep_y(&[0]);
+        }
+        let walk = Walk::new(self.form.channels);
+        signature.forward_scratch = Scratch { fixed: 4 * walk.period, ..Scratch::default() };
+        let fixed = walk.sums_scratch() + 5 * walk.period;
         signature.backward_scratch = Scratch { fixed, ..Scratch::default() };
         Ok(signature)
     }
 
     fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
-        let (mean, variance) = (io.x(self.form.moving()), io.x(self.form.moving() + 1));
-        let (a, b) = io.scratch()[..2 * self.form.channels].split_at_mut(self.form.channels);
-        let (gamma, beta) = (self.form.gamma().map(|i| io.x(i)), self.form.beta().map(|i| io.x(i)));
-        for c in 0..self.form.channels {
-            a[c] = self.inverse(variance[c]) * gamma.map_or(1.0, |g| g[c]);
-            b[c] = beta.map_or(0.0, |b| b[c]);
-        }
-        channel_sums::normalize(cx.pool, io.x(0), mean, a, b, io.y(0));
+        let walk = Walk::new(self.form.channels);
+        let ([mean, a, b, inverse], _) = walk.carve(io.scratch());
+        let x_of = |i| io.x(i);
+        let inverse = self.inverse(x_of(self.form.moving() + 1), inverse);
+        let known = self.form.known(walk, x_of, (x_of(self.form.moving()), inverse), [mean, a, b]);
+        self.form.tail.forward(walk, cx.pool, known, self.form.addend().map(x_of), io.y(0));
     }
 
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
-        let (x, dy, channels) = (io.x(0), &*io.dy0(), self.form.channels);
-        let (mean, variance) = (io.x(self.form.moving()), io.x(self.form.moving() + 1));
-        let (a, rest) = io.scratch().split_at_mut(channels);
-        let (zero, rest) = rest.split_at_mut(channels);
-        let (inverse, sums) = rest.split_at_mut(channels);
-        inverse.iter_mut().zip(variance).for_each(|(i, v)| *i = self.inverse(*v));
-        let gamma = self.form.gamma().map(|i| io.x(i));
-        let (dgamma, dbeta) =
-            (self.form.gamma().and_then(|i| io.dx(i)), self.form.beta().and_then(|i| io.dx(i)));
-        if dgamma.is_some() || dbeta.is_some() {
-            let sums =
-                ChannelSums::new(cx.pool, x.len() / channels, channels, sums, |rows, first, second| {
-                    let block = rows.start * channels..rows.end * channels;
-                    products(&x[block.clone()], mean, &dy[block], first, second);
-                });
-            if let Some(dgamma) = dgamma {
-                for (c, dgamma) in dgamma.buf.iter_mut().enumerate() {
-                    *dgamma = (sums.of(c)[1] * f64::from(inverse[c])) as f32;
-                }
-            }
-            if let Some(dbeta) = dbeta {
-                dbeta.buf.iter_mut().enumerate().for_each(|(c, d)| *d = sums.of(c)[0] as f32);
-            }
+        let (form, tail, walk, dy) = (&self.form, &self.form.tail, Walk::new(self.form.channels), io.dy0());
+        let ([mean, a, b, inverse, zero], sums) = walk.carve(io.scratch());
+        let x_of = |i| io.x(i);
+        let inverse = self.inverse(x_of(form.moving() + 1), inverse);
+        let known = form.known(walk, x_of, (x_of(form.moving()), inverse), [mean, a, b]);
+        let y = tail.keeps_output().then(|| io.y(0));
+        let wants_sums = [form.gamma(), form.beta()].into_iter().flatten().any(|i| io.dx.has(i));
+        if wants_sums {
+            let sums = tail.sums(walk, cx.pool, known, y, dy, sums);
+            form.weight_gradients(io, &sums, inverse);
+        } else {
+            tail.store_slope(walk, cx.pool, y, dy);
         }
+        form.addend_gradient(io, cx.pool, dy);
         let Some(dx) = io.dx(0) else { return };
         zero.fill(0.0);
-        a.iter_mut().enumerate().for_each(|(c, a)| *a = inverse[c] * gamma.map_or(1.0, |g| g[c]));
-        channel_sums::normalize(cx.pool, dy, zero, a, zero, dx.buf);
+        tail.backward(walk, cx.pool, known, dy, (zero, zero), dx);
     }
 
     fn flops(&self, x: &[&Shape], _: &[&Shape]) -> f64 {
@@ -88,5 +80,9 @@ impl Op for BatchNormInference {
     fn twin(&self, x: &[ndarray::ArrayD<f64>], _: &crate::graph::twin::TwinCtx) -> Vec<ndarray::ArrayD<f64>> {
         let moving = self.form.moving();
         vec![self.form.twin(x, |c, _| [x[moving][c], x[moving + 1][c]])]
+    }
+
+    fn absorb(&self, next: &dyn Op) -> Option<Box<dyn Op>> {
+        Some(Box::new(BatchNormInference { form: self.form.absorb(next)? }))
     }
 }

@@ -3,6 +3,7 @@
 //! A slope is written in terms of the output where that is possible: then the function can be done
 //! in place at the end of the op before, and the input need not be kept.
 
+use std::any::TypeId;
 use std::fmt::Debug;
 
 use crate::kernels::math::{exp, sigmoid, softplus, tanh};
@@ -27,6 +28,10 @@ pub trait Function: Debug + Send + Sync {
     /// `dx = dy * slope(v)`, `v` being output or input as `slope_from_output` says.
     fn gradient(&self, v: &[f32], dy: &[f32], dx: &mut [f32]);
     fn gradient_in_place(&self, v: &[f32], dy: &mut [f32]);
+    /// `x = dy * slope` where x was the input.
+    fn gradient_at(&self, dy: &[f32], x: &mut [f32]);
+    /// Whether it is max(x, 0), which costs an instruction at the end of another loop.
+    fn is_relu(&self) -> bool;
     fn twin(&self, x: f64) -> f64;
 }
 
@@ -62,6 +67,14 @@ simd! {
     }
 }
 
+simd! {
+    fn gradient_at<F: Pointwise>(f: F, dy: &[f32], x: &mut [f32]) {
+        for (x, dy) in x.iter_mut().zip(dy) {
+            *x = dy * f.slope(if F::FROM_OUTPUT { f.value(*x) } else { *x });
+        }
+    }
+}
+
 impl<F: Pointwise> Function for F {
     fn name(&self) -> &'static str {
         F::NAME
@@ -80,6 +93,12 @@ impl<F: Pointwise> Function for F {
     }
     fn gradient_in_place(&self, v: &[f32], dy: &mut [f32]) {
         gradient_in_place(*self, v, dy);
+    }
+    fn gradient_at(&self, dy: &[f32], x: &mut [f32]) {
+        gradient_at(*self, dy, x);
+    }
+    fn is_relu(&self) -> bool {
+        TypeId::of::<F>() == TypeId::of::<Relu>()
     }
     fn twin(&self, x: f64) -> f64 {
         Pointwise::twin(*self, x)

@@ -68,7 +68,7 @@ simd! {
 
 simd! {
     /// `dx = factor dy`, or added to it.
-    fn share(factor: f32, dy: &[f32], dx: &mut [f32], add: bool) {
+    pub fn share(factor: f32, dy: &[f32], dx: &mut [f32], add: bool) {
         if add {
             for (dx, dy) in dx.iter_mut().zip(dy) {
                 *dx += factor * dy;

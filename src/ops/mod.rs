@@ -15,6 +15,7 @@ pub mod map;
 pub mod matmul;
 pub mod max_pool;
 pub mod merge;
+pub mod normalized;
 pub mod pad;
 pub mod pooling;
 pub mod prelu;

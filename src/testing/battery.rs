@@ -14,7 +14,7 @@ use crate::graph::twin::{self, TwinCtx};
 use crate::graph::{Backward, Builder, Ctx, Forward, Graph, Mismatch, Mode, Op, Params, Signature, Var};
 use crate::initializers;
 use crate::kernels::par::Pool;
-use crate::layers::{LAYERS, Layer};
+use crate::layers::{Arity, LAYERS, Layer};
 use crate::rng::Stream;
 use crate::shape::Shape;
 
@@ -80,6 +80,19 @@ impl Op for Dot {
     }
 }
 
+#[derive(Debug)]
+struct Stack(Vec<Box<dyn Layer>>);
+
+impl Layer for Stack {
+    fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
+        let mut others = x[1..].iter();
+        self.0.iter().try_fold(x[0], |y, layer| match layer.arity() {
+            Arity::One => layer.lower(g, &[y]),
+            Arity::Many => layer.lower(g, &[y, *others.next().expect("a merge has an input left")]),
+        })
+    }
+}
+
 /// A layer with its input shapes, ready to be run in all the ways that must agree.
 pub struct LayerCase {
     layer: Box<dyn Layer>,
@@ -110,6 +123,25 @@ impl LayerCase {
     pub fn new(toml: &str, inputs: &[&[usize]]) -> LayerCase {
         let layer = parse(toml).unwrap_or_else(|d| panic!("{toml}\n{}", d[0]));
         LayerCase { layer, inputs: inputs.iter().map(|s| s.to_vec()).collect(), mode: Mode::Train }
+    }
+
+    /// Layers in a row as one: the first takes the first input, a merge the next input too.
+    pub fn stack(tomls: &[&str], inputs: &[&[usize]]) -> LayerCase {
+        let layers = tomls.iter().map(|t| parse(t).unwrap_or_else(|d| panic!("{t}\n{}", d[0]))).collect();
+        let inputs = inputs.iter().map(|s| s.to_vec()).collect();
+        LayerCase { layer: Box::new(Stack(layers)), inputs, mode: Mode::Train }
+    }
+
+    /// The ops of the forward steps that the layer compiles to.
+    pub fn ops(&self) -> Vec<&'static str> {
+        let l = self.lower(2);
+        let want = Want { outputs: vec![l.output], batch: 2, threads: 1, ..Want::default() };
+        let program = compile::compile(l.graph, &l.params, &want);
+        let names = program.steps.iter().filter_map(|step| match step {
+            compile::Step::Forward(s) => Some(program.nodes[s.node].op.name()),
+            _ => None,
+        });
+        names.filter(|n| *n != "lift").collect()
     }
 
     fn lower(&self, batch: usize) -> Lowered {
@@ -251,6 +283,18 @@ impl LayerCase {
             gradients.push((l.params.decls[p].path.clone(), gradient));
         }
         (output, gradients)
+    }
+
+    /// The fused program gives the bits of the one that is not fused.
+    pub fn check_fused_bits(&self, batch: usize) {
+        let size = |i: usize| batch * self.inputs[i].iter().product::<usize>();
+        let inputs: Vec<Vec<f64>> =
+            (0..self.inputs.len()).map(|i| noise(&format!("x{i}"), size(i))).collect();
+        let refs: Vec<&[f64]> = inputs.iter().map(Vec::as_slice).collect();
+        let cotangent = noise("cotangent", batch * self.output_shape().size());
+        let run =
+            |threads, fused| self.run_with(&refs, &cotangent, batch, batch, threads, fused, |_, _| None);
+        assert_eq!(run(2, true), run(1, false), "{:?} on {:?}", self.layer, self.inputs);
     }
 
     /// Everything that must agree.
