@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::graph::op::{Mismatch, Op, Signature, op_stream};
 use crate::graph::param::{Init, ParamDecl, Params, Penalty};
+use crate::graph::precision::Precision;
 use crate::rng::Stream;
 use crate::shape::Shape;
 
@@ -92,6 +93,7 @@ pub struct Builder<'a> {
     pub graph: Graph,
     params: &'a mut Params,
     mode: Mode,
+    precision: Precision,
     seed: u64,
     scope: String,
     /// Parameters of the current layer are trained.
@@ -100,7 +102,17 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub fn new(params: &'a mut Params, mode: Mode, seed: u64) -> Builder<'a> {
-        Builder { graph: Graph::default(), params, mode, seed, scope: String::new(), trainable: true }
+        let (graph, precision, scope) = (Graph::default(), Precision::default(), String::new());
+        Builder { graph, params, mode, precision, seed, scope, trainable: true }
+    }
+
+    /// The same, with products of this precision.
+    pub fn with_precision(self, precision: Precision) -> Builder<'a> {
+        Builder { precision, ..self }
+    }
+
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     pub fn mode(&self) -> Mode {

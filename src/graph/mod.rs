@@ -3,9 +3,11 @@
 pub mod build;
 pub mod op;
 pub mod param;
+pub mod precision;
 #[cfg(test)]
 pub mod twin;
 
 pub use build::{Builder, Graph, Mode, Node, Var};
 pub use op::{Backward, Bits, Ctx, Forward, Grad, Mismatch, Op, Scratch, Signature};
 pub use param::{Init, ParamDecl, Params, Penalty};
+pub use precision::Precision;

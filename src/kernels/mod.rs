@@ -5,6 +5,7 @@
 pub mod isa;
 pub mod aligned;
 pub mod axis;
+pub mod bf16;
 pub mod conv;
 pub mod depthwise;
 pub mod gemm;

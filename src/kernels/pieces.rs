@@ -24,13 +24,27 @@ pub fn for_pieces_with<const N: usize>(
         return;
     }
     assert!(data.iter().all(|d| d.len() % tasks == 0), "slices are cut in {tasks} equal pieces");
-    let lens = data.each_ref().map(|d| d.len() / tasks);
-    let splits = data.map(Split::new);
+    let data = data.map(|d| (d.len() / tasks, d));
+    for_chunks_with(pool, (tasks, work), data, scratch, per_thread, f);
+}
+
+/// As [`for_pieces_with`], in pieces of the lengths that stand before the slices; the last piece of a
+/// slice may be shorter.
+pub fn for_chunks_with<const N: usize>(
+    pool: &Pool,
+    (tasks, work): (usize, usize),
+    data: [(usize, &mut [f32]); N],
+    scratch: &mut [f32],
+    per_thread: usize,
+    f: impl Fn(usize, [&mut [f32]; N], &mut [f32]) + Sync,
+) {
+    let data = data.map(|(len, slice)| (len, slice.len(), Split::new(slice)));
     let scratch = Split::new(scratch);
     let run = |task: usize, thread: usize| {
         let pieces = std::array::from_fn(|i| {
+            let (len, end, slice) = &data[i];
             // SAFETY: pieces of different tasks do not overlap, and each task runs once.
-            unsafe { splits[i].piece(task * lens[i], (task + 1) * lens[i]) }
+            unsafe { slice.piece((task * len).min(*end), ((task + 1) * len).min(*end)) }
         });
         // SAFETY: a thread does one task at a time, and no two threads have the same number.
         let own = unsafe { scratch.piece(thread * per_thread, (thread + 1) * per_thread) };
@@ -111,6 +125,17 @@ mod tests {
             );
             assert!((0..40).all(|i| a[i] == (i / 2) as f32 && b[i / 2] == (i / 2) as f32));
         }
+    }
+
+    #[test]
+    fn the_last_chunk_may_be_shorter() {
+        let (mut a, mut b) = (vec![0.0; 7], vec![0.0; 2]);
+        let data = [(3, &mut a[..]), (1, &mut b[..])];
+        for_chunks_with(&Pool::new(2), (3, SERIAL), data, &mut [], 0, |task, [a, b], _| {
+            assert_eq!((a.len(), b.len()), [(3, 1), (3, 1), (1, 0)][task]);
+            a.fill(task as f32);
+        });
+        assert_eq!(a, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 2.0]);
     }
 
     #[test]

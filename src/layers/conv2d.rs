@@ -8,10 +8,11 @@ use std::sync::Arc;
 use crate::activations::{ACTIVATIONS, Activation};
 use crate::config::fields::Fields;
 use crate::config::registry::Entry;
-use crate::graph::{Builder, Init, Mismatch, Penalty, Var};
+use crate::graph::{Builder, Init, Mismatch, Penalty, Precision, Var};
 use crate::initializers;
 use crate::layers::{Layer, LayerEntry, one};
 use crate::ops::conv::Conv;
+use crate::ops::conv_bf16::ConvBf16;
 use crate::regularizers;
 use crate::shape::{Padding, Shape, Window};
 
@@ -79,11 +80,13 @@ impl Filters {
         let shape = [kernel, &[channels / groups, filters]].concat();
         let kernel = g.weight("kernel", shape, &self.kernel_initializer, self.kernel_regularizer)?;
         let conv = Conv::new(windows, [h, w], channels, filters, groups);
-        let y = if self.use_bias {
-            let bias = g.weight("bias", [filters], &self.bias_initializer, self.bias_regularizer)?;
-            g.push(conv, &[x, kernel, bias])?
-        } else {
-            g.push(conv, &[x, kernel])?
+        let mut inputs = vec![x, kernel];
+        if self.use_bias {
+            inputs.push(g.weight("bias", [filters], &self.bias_initializer, self.bias_regularizer)?);
+        }
+        let y = match g.precision() {
+            Precision::Float32 => g.push(conv, &inputs)?,
+            Precision::Bf16 => g.push(ConvBf16::new(conv), &inputs)?,
         };
         self.activation.lower(g, y)
     }

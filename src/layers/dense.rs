@@ -7,10 +7,11 @@ use std::sync::Arc;
 use crate::activations::{ACTIVATIONS, Activation};
 use crate::config::fields::Fields;
 use crate::config::registry::Entry;
-use crate::graph::{Builder, Init, Mismatch, Penalty, Var};
+use crate::graph::{Builder, Init, Mismatch, Penalty, Precision, Var};
 use crate::initializers;
 use crate::layers::{Layer, LayerEntry, one};
 use crate::ops::matmul::MatMul;
+use crate::ops::matmul_bf16::MatMulBf16;
 use crate::regularizers;
 
 pub const ENTRY: LayerEntry = Entry {
@@ -54,11 +55,14 @@ impl Layer for Dense {
         }
         let (k, m) = (shape.last(), self.units);
         let kernel = g.weight("kernel", [k, m], &self.kernel_initializer, self.kernel_regularizer)?;
-        let y = if self.use_bias {
-            let bias = g.weight("bias", [m], &self.bias_initializer, self.bias_regularizer)?;
-            g.push(MatMul::new(k, m), &[x, kernel, bias])?
-        } else {
-            g.push(MatMul::new(k, m), &[x, kernel])?
+        let mut inputs = vec![x, kernel];
+        if self.use_bias {
+            inputs.push(g.weight("bias", [m], &self.bias_initializer, self.bias_regularizer)?);
+        }
+        let product = MatMul::new(k, m);
+        let y = match g.precision() {
+            Precision::Float32 => g.push(product, &inputs)?,
+            Precision::Bf16 => g.push(MatMulBf16::new(product), &inputs)?,
         };
         self.activation.lower(g, y)
     }

@@ -10,6 +10,7 @@ use crate::config::tree::{self, Data, Table, Value};
 use crate::config::write::{self, Plain};
 use crate::data::{DATASETS, DatasetSpec};
 use crate::diag::{At, Diag, Failure, Result, Source};
+use crate::graph::Precision;
 use crate::losses::{LOSSES, Loss};
 use crate::metrics::{self, Metric};
 use crate::model::layers::{self, LayerNode};
@@ -36,6 +37,9 @@ pub struct Training {
     pub epochs: usize,
     pub batch_size: usize,
     pub shuffle: bool,
+    /// Of the training program; inference is always f32.
+    pub precision: Precision,
+    pub precision_at: At,
     pub optimizer: Arc<OptimizerSpec>,
     pub loss: Box<dyn Loss>,
     pub loss_at: At,
@@ -202,6 +206,8 @@ fn read_training(f: &mut Fields<'_>) -> Option<Training> {
         let epochs = t.key("epochs").or(1usize);
         let batch_size = t.key("batch_size").at_least(1).or(32usize);
         let shuffle = t.key("shuffle").or(true);
+        let precision = t.key("precision").or(Precision::Float32);
+        let precision_at = t.place("precision");
         let optimizer = t.variant("optimizer", &OPTIMIZERS);
         if optimizer.is_none() && !t.has("optimizer") {
             t.error("optimizer", "is missing", Some("for example optimizer = \"adam\"".into()));
@@ -229,6 +235,8 @@ fn read_training(f: &mut Fields<'_>) -> Option<Training> {
             epochs,
             batch_size,
             shuffle,
+            precision,
+            precision_at,
             optimizer: optimizer?,
             loss: loss?,
             loss_at,

@@ -7,7 +7,7 @@ use crate::config::read::Wrong;
 use crate::data::preprocessing::{Preprocessing, TargetEncoding};
 use crate::diag::{At, Diag, Failure, Result};
 use crate::exec::{Session, machine};
-use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Var};
+use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Precision, Var};
 use crate::kernels::par::Pool;
 use crate::losses::{LossInputs, Target};
 use crate::metrics::Metric;
@@ -175,7 +175,12 @@ fn lower_graph(
     params: &mut Params,
     diags: &mut Vec<Diag>,
 ) -> Option<(Lowered, Vec<Var>)> {
-    let mut g = Builder::new(params, mode, experiment.seed);
+    let precision = match mode {
+        Mode::Train => experiment.training.precision,
+        // What is judged and predicted does not depend on the machine.
+        Mode::Eval => Precision::Float32,
+    };
+    let mut g = Builder::new(params, mode, experiment.seed).with_precision(precision);
     let input = g.input(input_shape.clone());
     let mut outputs: Vec<Option<Var>> = vec![];
     for node in &experiment.layers {

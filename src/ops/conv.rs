@@ -30,8 +30,8 @@ const SHARD_NUMBERS: usize = 1 << 22;
 pub struct Conv {
     windows: [Window; 2],
     size: [usize; 2],
-    g: Geometry,
-    f: Option<Arc<dyn Function>>,
+    pub(super) g: Geometry,
+    pub(super) f: Option<Arc<dyn Function>>,
 }
 
 impl Conv {

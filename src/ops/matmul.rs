@@ -17,10 +17,10 @@ use crate::shape::Shape;
 #[derive(Clone, Debug)]
 pub struct MatMul {
     /// Rows of the kernel.
-    k: usize,
+    pub(super) k: usize,
     /// Columns of the kernel: units.
-    m: usize,
-    f: Option<Arc<dyn Function>>,
+    pub(super) m: usize,
+    pub(super) f: Option<Arc<dyn Function>>,
 }
 
 impl MatMul {

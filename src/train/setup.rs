@@ -7,6 +7,8 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::data::{Dataset, LoadContext, Part};
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
+use crate::graph::Precision;
+use crate::kernels::bf16;
 use crate::kernels::math::{exp, sigmoid};
 use crate::kernels::par::Pool;
 use crate::model::Experiment;
@@ -60,11 +62,15 @@ impl Prepared {
         let dataset = experiment.dataset.load(&options.load_context(&experiment, true))?;
         let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing);
         let class_weights = class_weights(&experiment, &dataset);
-        // Both are looked at before either is returned, so that one run tells of both.
-        let (model, class_weights) = match (model, class_weights) {
-            (Ok(model), Ok(weights)) => (model, weights),
-            (Err(a), Err(b)) => return Err(Failure::Input([a.diags(), b.diags()].concat())),
-            (Err(e), _) | (_, Err(e)) => return Err(e),
+        let precision = check_precision(&experiment);
+        // All are looked at before one is returned, so that one run tells of all.
+        let (model, class_weights) = match (model, class_weights, precision) {
+            (Ok(model), Ok(weights), Ok(())) => (model, weights),
+            (model, weights, precision) => {
+                let failures = [model.err(), weights.err(), precision.err()];
+                let diags = failures.into_iter().flatten().flat_map(|f| f.diags().to_vec());
+                return Err(Failure::Input(diags.collect()));
+            }
         };
         Ok((Prepared { experiment, dataset, class_weights }, model))
     }
@@ -72,6 +78,18 @@ impl Prepared {
     /// Samples of a batch: what the config says, or the training part if that is smaller.
     pub fn batch_size(&self) -> usize {
         self.experiment.training.batch_size.min(self.dataset.train.len()).max(1)
+    }
+}
+
+/// Whether this machine can train with the precision that is asked for.
+fn check_precision(experiment: &Experiment) -> Result<()> {
+    let training = &experiment.training;
+    match bf16::lacking().filter(|_| training.precision == Precision::Bf16) {
+        None => Ok(()),
+        Some(lacking) => Err(Diag::new(format!("`precision` in `training`: cannot be \"bf16\": {lacking}"))
+            .at(&training.precision_at)
+            .hint("\"float32\", the default, trains on every machine")
+            .into()),
     }
 }
 

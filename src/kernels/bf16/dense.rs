@@ -1,0 +1,203 @@
+//! The three products of a dense layer.
+//!
+//! Both operands are rounded first, in working space: A to runs of pairs, B to panels of columns
+//! ([`PANEL`]) whose pairs go down the rows.
+
+use super::product::{ONE_TAP, PANEL, Product, panel_width};
+use super::{Pair, across, along, pairs_of, transposed};
+use crate::kernels::gemm::Start;
+use crate::kernels::par::{Pool, Split};
+
+/// Products of fewer multiplications are done by the caller alone.
+const SERIAL: usize = 1 << 17;
+
+/// Longest run of pairs along the sum that is done in one go: its slice of a panel stays in cache.
+const BLOCK: usize = 1024;
+
+/// A matrix of f32 numbers in rows of `columns`.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    pub x: &'a [f32],
+    pub columns: usize,
+}
+
+impl Matrix<'_> {
+    fn rows(&self) -> usize {
+        self.x.len() / self.columns
+    }
+
+    /// Some columns of row i; nothing below the last row.
+    fn part(&self, i: usize, (from, width): (usize, usize)) -> &[f32] {
+        if i < self.rows() { &self.x[i * self.columns + from..][..width] } else { &[] }
+    }
+
+    fn row(&self, i: usize) -> &[f32] {
+        self.part(i, (0, self.columns))
+    }
+}
+
+/// Where a product goes, what its sums begin with, and what is done with each finished piece.
+pub struct Destination<'a> {
+    pub c: &'a mut [f32],
+    pub start: Start<'a>,
+    pub finish: &'a (dyn Fn(&mut [f32]) + Sync),
+}
+
+/// Pairs of working space that a product of m x n with sums of k numbers needs.
+pub fn scratch(m: usize, n: usize, k: usize) -> usize {
+    pairs_of(k) * (m + n.next_multiple_of(16))
+}
+
+/// `A B`: outputs.
+pub fn product(pool: &Pool, a: Matrix<'_>, b: Matrix<'_>, into: Destination<'_>, scratch: &mut [Pair]) {
+    let packing = Packing {
+        size: (a.rows(), b.columns, a.columns),
+        a: &|i, out| along(a.row(i), out),
+        a_by_row: true,
+        b: &|panel, out| down(b, panel, out),
+    };
+    packing.run(pool, into, scratch);
+}
+
+/// `A B^T`: the gradient of the input.
+pub fn product_transposed_b(
+    pool: &Pool,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    into: Destination<'_>,
+    scratch: &mut [Pair],
+) {
+    let k = b.columns;
+    let packing = Packing {
+        size: (a.rows(), b.rows(), k),
+        a: &|i, out| along(a.row(i), out),
+        a_by_row: true,
+        b: &|(from, width), out| transposed(&b.x[from * k..], (width, k, k), panel_width(width), out),
+    };
+    packing.run(pool, into, scratch);
+}
+
+/// `A^T B`: the gradient of the kernel.
+pub fn product_transposed_a(
+    pool: &Pool,
+    a: Matrix<'_>,
+    b: Matrix<'_>,
+    into: Destination<'_>,
+    scratch: &mut [Pair],
+) {
+    let packing = Packing {
+        size: (a.columns, b.columns, a.rows()),
+        a: &|q, out| across(a.row(2 * q), a.row(2 * q + 1), out),
+        a_by_row: false,
+        b: &|panel, out| down(b, panel, out),
+    };
+    packing.run(pool, into, scratch);
+}
+
+/// A panel of B with its pairs down the rows.
+fn down(b: Matrix<'_>, panel: (usize, usize), out: &mut [Pair]) {
+    for (q, out) in out.chunks_exact_mut(panel_width(panel.1)).enumerate() {
+        across(b.part(2 * q, panel), b.part(2 * q + 1, panel), out);
+    }
+}
+
+/// A product of which operands are still to be rounded.
+struct Packing<'a> {
+    /// Rows and columns of C, numbers of a sum.
+    size: (usize, usize, usize),
+    /// Rounds run i of A: a row of it, or the pairs q of all rows.
+    a: &'a (dyn Fn(usize, &mut [Pair]) + Sync),
+    a_by_row: bool,
+    /// Rounds a panel of B: first column and columns.
+    b: &'a (dyn Fn((usize, usize), &mut [Pair]) + Sync),
+}
+
+impl Packing<'_> {
+    fn run(&self, pool: &Pool, into: Destination<'_>, scratch: &mut [Pair]) {
+        let (m, n, k) = self.size;
+        let k = pairs_of(k);
+        let small = m * n * self.size.2 < SERIAL;
+        let run = |tasks: usize, f: &(dyn Fn(usize) + Sync)| {
+            if small { (0..tasks).for_each(f) } else { pool.run(tasks, f) }
+        };
+        let (a, b) = scratch.split_at_mut(m * k);
+        let (panels, b_len) = (n.div_ceil(PANEL), k * n.next_multiple_of(16));
+        let columns = |panel: usize| (panel * PANEL, PANEL.min(n - panel * PANEL));
+        let place = |panel: usize| (panel * PANEL * k, ((panel + 1) * PANEL * k).min(b_len));
+        let (runs, run_len) = if self.a_by_row { (m, k) } else { (k, m) };
+        let batch = runs.div_ceil(4 * pool.threads()).max(1);
+        let batches = runs.div_ceil(batch);
+        let (a_split, b_split) = (Split::new(&mut *a), Split::new(&mut *b));
+        run(batches + panels, &|task| {
+            if task < batches {
+                for i in task * batch..((task + 1) * batch).min(runs) {
+                    // SAFETY: each run belongs to one task.
+                    (self.a)(i, unsafe { a_split.piece(i * run_len, (i + 1) * run_len) });
+                }
+            } else {
+                let (from, to) = place(task - batches);
+                // SAFETY: each panel belongs to one task.
+                (self.b)(columns(task - batches), unsafe { b_split.piece(from, to) });
+            }
+        });
+        let (a, b) = (&*a, &*b);
+        let rows = if small || panels >= 2 * pool.threads() { m } else { rows_of(m, panels, pool.threads()) };
+        let blocks = m.div_ceil(rows);
+        let Destination { c, start, finish } = into;
+        let c = Split::new(c);
+        run(blocks * panels, &|task| {
+            let (row, panel) = (task / panels * rows, task % panels);
+            let (column, width) = columns(panel);
+            let product = Product {
+                m: rows.min(m - row),
+                n: width,
+                k,
+                a_row: if self.a_by_row { k } else { 1 },
+                a_k: if self.a_by_row { 1 } else { m },
+                b_k: panel_width(width),
+                c_row: n,
+                taps: ONE_TAP,
+            };
+            let start = match start {
+                Start::Bias(bias) => Start::Bias(&bias[column..]),
+                other => other,
+            };
+            let (from, to) = place(panel);
+            let first = row * n + column;
+            // SAFETY: this block of C belongs to this task alone, and lies in C, as its pieces show.
+            unsafe {
+                product_in_blocks(product, &a[row * product.a_row..], &b[from..to], c.pointer(first), start);
+                for row in 0..product.m {
+                    finish(c.piece(first + row * n, first + row * n + width));
+                }
+            }
+        });
+    }
+}
+
+/// Rows of one task's block: about two tasks for each thread, whole tiles.
+fn rows_of(m: usize, panels: usize, threads: usize) -> usize {
+    if threads == 1 {
+        return m;
+    }
+    m.div_ceil((2 * threads).div_ceil(panels)).next_multiple_of(12).min(m)
+}
+
+/// A product whose sums are long, part by part.
+///
+/// # Safety
+/// The rows of C are valid and belong to the caller.
+unsafe fn product_in_blocks(product: Product, a: &[Pair], b: &[Pair], c: *mut f32, start: Start<'_>) {
+    let mut done = 0;
+    loop {
+        let k = BLOCK.min(product.k - done);
+        let part = Product { k, ..product };
+        let (a, b) = (&a[(done * product.a_k).min(a.len())..], &b[done * product.b_k..]);
+        // SAFETY: passed on from the caller.
+        unsafe { part.run_at(a, b, c, if done == 0 { start } else { Start::Add }) };
+        done += k;
+        if done == product.k {
+            return;
+        }
+    }
+}
