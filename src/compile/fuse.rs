@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::compile::Want;
 use crate::graph::build::Origin;
-use crate::graph::{Graph, Var};
+use crate::graph::{Fused, Graph, Var};
 use crate::shape::Shape;
 
 /// Asks every op whether it absorbs its single consumer; repeats until none does.
@@ -37,6 +37,8 @@ fn join(graph: &mut Graph, producer: usize, consumer: usize) {
     let node = &mut graph.nodes[producer];
     node.op = Arc::from(node.op.absorb(&*gone.op).expect("asked before"));
     node.outputs = gone.outputs;
+    node.fused.push(Fused { op: gone.op.name(), layer: gone.layer });
+    node.fused.extend(gone.fused);
     let shapes: Vec<&Shape> = node.inputs.iter().map(|v| &graph.values[v.0].shape).collect();
     let fused = node.op.infer(&shapes).expect("both ops fit before they were joined");
     node.signature = fused;

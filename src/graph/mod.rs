@@ -6,6 +6,6 @@ pub mod param;
 #[cfg(test)]
 pub mod twin;
 
-pub use build::{Builder, Graph, Mode, Node, Var};
+pub use build::{Builder, Fused, Graph, Mode, Node, Value, Var};
 pub use op::{Backward, Bits, Ctx, Forward, Grad, Mismatch, Op, Scratch, Signature};
 pub use param::{Init, ParamDecl, Params, Penalty};

@@ -5,12 +5,14 @@
 pub mod isa;
 pub mod aligned;
 pub mod axis;
+pub mod clock;
 pub mod conv;
 pub mod depthwise;
 pub mod gemm;
 pub mod math;
 pub mod pairs;
 pub mod par;
+pub mod peak;
 pub mod pieces;
 pub mod sum;
 mod tile;
