@@ -257,14 +257,94 @@ fn fits(line: &str, word: &str) -> bool {
     line.chars().count() + word.chars().count() + 3 <= 100
 }
 
-/// Microseconds: `0.4`, `56.7`, `1,234`.
+/// Microseconds: `0.4`, `56.7`, `1,234.5`.
 fn micros(seconds: f64) -> String {
-    match seconds * 1e6 {
-        micros if micros < 100.0 => format!("{micros:.1}"),
-        micros => count(micros.round() as usize),
-    }
+    let tenths = (seconds * 1e7).round() as usize;
+    format!("{}.{}", count(tenths / 10), tenths % 10)
 }
 
 fn percent(share: f64, digits: usize) -> String {
     format!("{:.digits$} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::Work;
+    use crate::train::laps::Lap;
+
+    fn cost(seconds: f64, flops: f64, bytes: f64) -> Option<Cost> {
+        Some(Cost { lap: Lap { seconds, idle: seconds / 2.0 }, work: Work { flops, bytes } })
+    }
+
+    fn layer(name: &str, kind: &'static str, forward: Option<Cost>, backward: Option<Cost>) -> LayerCost {
+        LayerCost { name: name.into(), kind, count: 1, fused: vec![], within: None, forward, backward }
+    }
+
+    fn report() -> Report<'static> {
+        let mut conv = layer("conv2d", "Conv2D", cost(1e-3, 9e7, 1e4), cost(3e-3, 18e7, 1e4));
+        conv.fused = vec!["relu", "max_pool"];
+        let within = |name: &str| LayerCost { within: Some("conv2d".into()), ..layer(name, "", None, None) };
+        let rest = [within("re_lu"), within("max_pooling2d"), layer("flatten", "Flatten", None, None)];
+        let layers = [vec![conv], rest.to_vec(), vec![layer("loss", "loss", cost(1e-3, 1.0, 5e6), None)]];
+        let timing = Timing {
+            batch: 32,
+            steps: 1200,
+            threads: 2,
+            mean: 1.2345678,
+            layers: layers.concat(),
+            data: cost(1e-3, 0.0, 0.0).unwrap(),
+            forward: cost(2e-3, 9e7, 1e4).unwrap(),
+            backward: cost(3e-3, 18e7, 1e4).unwrap(),
+            optimizer: cost(3.5e-3, 0.0, 0.0).unwrap(),
+            metrics: cost(0.5e-3, 0.0, 0.0).unwrap(),
+        };
+        let peaks = Peaks { fma: 1e11, fma_one_thread: 5e10, copy: 1e10, copied: 1 << 20 };
+        Report { name: "test", peaks, timing }
+    }
+
+    #[test]
+    fn rows_show_times_rates_and_the_peak_that_binds() {
+        let text = report().text();
+        let row = |start: &str| {
+            let line =
+                text.lines().find(|l| l.trim_start().starts_with(start)).unwrap_or_else(|| panic!("{text}"));
+            line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect::<Vec<_>>()
+        };
+        let forward = [
+            "conv2d + relu + max_pool",
+            "forward",
+            "1,000.0",
+            "10.0 %",
+            "90.0",
+            "0.0",
+            "90 %",
+            "fma",
+            "75 %",
+        ];
+        assert_eq!(row("conv2d + relu"), forward);
+        assert_eq!(row("backward"), ["backward", "3,000.0", "30.0 %", "60.0", "0.0", "60 %", "fma", "75 %"]);
+        assert_eq!(
+            row("loss"),
+            ["loss", "forward", "1,000.0", "10.0 %", "0.0", "5.0", "50 %", "copy", "75 %"]
+        );
+        assert_eq!(row("data"), ["data", "1,000.0", "10.0 %", "75 %"]);
+        assert_eq!(row("step")[..3], ["step", "10,000.0", "100.0 %"]);
+        assert!(text.contains("test: 3,200 samples/s in batches of 32; medians of 1,200 steps"), "{text}");
+        assert!(text.contains("re_lu (in conv2d), max_pooling2d (in conv2d), flatten\n"), "{text}");
+        assert!(!text.contains("Type"), "few layers need no table of types: {text}");
+    }
+
+    #[test]
+    fn a_deep_networks_types_have_a_table() {
+        let mut report = report();
+        for i in 0..40 {
+            let name = format!("a_layer_whose_name_is_far_too_long_for_a_table_{i}");
+            report.timing.layers.push(layer(&name, "Conv2D", cost(1e-3, 1.0, 1.0), None));
+            report.timing.layers.push(layer(&name, "Flatten", None, None));
+        }
+        let text = report.text();
+        assert!(text.contains("\nConv2D x 41 + relu + max_pool"), "{text}");
+        assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+    }
 }
