@@ -191,6 +191,7 @@ pub struct CheckArgs {
 
 #[derive(Debug, Args)]
 pub struct TimeArgs {
+    /// The config whose training is timed
     #[arg(value_name = "CONFIG")]
     pub config: PathBuf,
     /// Change a key of the config; may be repeated
