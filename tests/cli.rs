@@ -425,13 +425,17 @@ fn usage_mistakes_exit_with_2_and_help_has_examples() {
         &["fit", "a", "--resume", "b"],
         &["no-such-command"],
         &["fit", "x.toml", "--threads", "0"],
+        &["time", "x.toml", "--steps", "0"],
+        &["time", "x.toml", "--steps", "-3"],
+        &["time", "x.toml", "--steps", "many"],
+        &["time", "no/such.toml"],
     ] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");
     }
     let missing = run(&["fit", "no/such.toml"]);
     assert_eq!(missing.status.code(), Some(2));
     assert!(stderr(&missing).contains("no/such.toml"), "{}", stderr(&missing));
-    for command in ["fit", "eval", "predict", "summary", "check"] {
+    for command in ["fit", "eval", "predict", "summary", "check", "time"] {
         assert!(stdout(&succeed(&[command, "--help"])).contains("Examples:"), "{command}");
     }
 }
@@ -456,6 +460,65 @@ fn summary_counts_parameters() {
     for part in ["conv2d", "(Conv2D)", "dense_1", "[N,10]", "320", "9,248"] {
         assert!(said.contains(part), "{part} is not in\n{said}");
     }
+}
+
+/// Every layer has its rows, their shares are the step, and nothing is written.
+#[test]
+fn time_shows_where_the_step_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let time = |more: &[&str]| {
+        let config = config("cnn_digits");
+        let args = [&["time", &config, "--steps", "5", "--threads", "2"], more].concat();
+        let output = nntrain(&args).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let said = time(&[]);
+    for part in
+        ["conv2d + relu", "max_pooling2d", "flatten", "dropout", "dense_1", "loss", "optimizer", "samples/s"]
+    {
+        assert!(said.contains(part), "{part} is not in\n{said}");
+    }
+    assert!(said.lines().all(|line| line.chars().count() <= 100), "{said}");
+    // The first percentage of a row is its share of the step.
+    let share = |line: &str| -> Option<f64> { line.split(" %").next()?.split(' ').next_back()?.parse().ok() };
+    let row = |line: &&str| line.contains("forward  ") || line.contains("backward  ");
+    let outside = |line: &&str| ["data ", "metrics ", "optimizer "].iter().any(|p| line.starts_with(p));
+    let (layers, phases) = said.split_once("\nPhase").unwrap();
+    let shares = layers.lines().filter(row).chain(phases.lines().filter(outside)).map(|l| share(l).unwrap());
+    let sum: f64 = shares.sum();
+    assert!((sum - 100.0).abs() < 2.0, "the shares' sum is {sum} in\n{said}");
+
+    let json: serde_json::Value = serde_json::from_str(&time(&["--json", "--seed", "3"])).unwrap();
+    let number = |value: &serde_json::Value| value.as_f64().unwrap_or_else(|| panic!("no number: {value}"));
+    let seconds: Vec<f64> =
+        json["step"]["phases"].as_object().unwrap().values().map(|p| number(&p["seconds"])).collect();
+    let step = number(&json["step"]["seconds"]);
+    assert_eq!((seconds.len(), &json["step"]["measured"]), (5, &5.into()));
+    assert!((seconds.iter().sum::<f64>() / step - 1.0).abs() < 1e-9, "{json:#}");
+    let passes = json["layers"].as_array().unwrap().iter().flat_map(|l| [&l["forward"], &l["backward"]]);
+    let passes: f64 = passes.filter(|p| !p.is_null()).map(|p| number(&p["seconds"])).sum();
+    let both = number(&json["step"]["phases"]["forward"]["seconds"])
+        + number(&json["step"]["phases"]["backward"]["seconds"]);
+    assert!((passes / both - 1.0).abs() < 1e-9, "{json:#}");
+    assert_eq!(json["machine"]["threads"], 2);
+    assert!(number(&json["machine"]["fma_gflops"]) > 0.0 && number(&json["machine"]["copy_gb_per_s"]) > 0.0);
+    assert_eq!(
+        (&json["layers"][0]["name"], &json["layers"][0]["fused"][0]),
+        (&"conv2d".into(), &"relu".into())
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no run folder is made");
+}
+
+/// Mistakes are told as by the other commands, and a step that diverges ends it.
+#[test]
+fn time_refuses_what_fit_refuses() {
+    let wrong = run(&["time", &config("cnn_digits"), "--set", "layers.conv2d.filter=3"]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", stderr(&wrong));
+    assert!(stderr(&wrong).contains("filter"), "{}", stderr(&wrong));
+    let rate = "training.optimizer.learning_rate=1e30";
+    let diverged = run(&["time", &config("house_prices"), "--set", rate]);
+    assert_eq!(diverged.status.code(), Some(3), "{}", stderr(&diverged));
 }
 
 /// A csv with a test part and no validation part: the test part is judged at the end.

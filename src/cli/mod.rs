@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod summary;
+mod time;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Summary(args) => print(&summary::summary(&args)?),
         Command::Check(args) => check::check(&args),
+        Command::Time(args) => print(&time::time(&args)?),
     }
 }
 

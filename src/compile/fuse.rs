@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::compile::Want;
 use crate::graph::build::Origin;
-use crate::graph::{Graph, Node, Op, Signature, Var};
+use crate::graph::{Fused, Graph, Node, Op, Signature, Var};
 use crate::shape::Shape;
 
 /// Asks every op whether it absorbs its single consumer; repeats until none does.
@@ -58,8 +58,11 @@ fn joined(graph: &Graph, producer: usize, consumer: usize) -> Option<(Box<dyn Op
 fn join(graph: &mut Graph, producer: usize, consumer: usize) {
     let (op, inputs, signature) = joined(graph, producer, consumer).expect("asked before");
     let outputs = [&graph.nodes[consumer].outputs[..], &graph.nodes[producer].outputs[1..]].concat();
-    let layer = graph.nodes[producer].layer.clone();
-    graph.nodes[consumer] = Node { op: Arc::from(op), inputs, outputs, signature, layer };
+    let (first, second) = (&graph.nodes[producer], &graph.nodes[consumer]);
+    let layer = first.layer.clone();
+    let gone = Fused { op: second.op.name(), layer: second.layer.clone() };
+    let fused = [&first.fused[..], &[gone], &second.fused].concat();
+    graph.nodes[consumer] = Node { op: Arc::from(op), inputs, outputs, signature, layer, fused };
     graph.nodes.remove(producer);
     for (index, node) in graph.nodes.iter().enumerate() {
         for (output, var) in node.outputs.iter().enumerate() {

@@ -60,6 +60,7 @@ pub fn place(graph: Graph, layout: &Layout, want: &Want, plan: Plan) -> Program 
         .collect();
     Program {
         nodes: graph.nodes,
+        values: graph.values,
         steps,
         backward_start: plan.backward_start,
         inputs: plan.inputs.iter().map(|b| buffer_slot(*b)).collect(),

@@ -7,10 +7,12 @@ mod fuse;
 mod memory;
 pub mod program;
 mod verify;
+pub mod work;
 
 use crate::graph::{Graph, Params, Var};
 
 pub use program::{Program, Step};
+pub use work::Work;
 
 /// What a program is to compute.
 #[derive(Clone, Debug, Default)]

@@ -1,12 +1,14 @@
 //! What runs: steps over slots of three blocks. Device-free: offsets, no pointers.
 
-use crate::graph::{Bits, Node, Var};
+use crate::graph::{Bits, Node, Value, Var};
 use crate::kernels::views::Slot;
 
 /// A compiled graph.
 #[derive(Debug)]
 pub struct Program {
     pub nodes: Vec<Node>,
+    /// What the nodes' inputs and outputs are.
+    pub values: Vec<Value>,
     pub steps: Vec<Step>,
     /// Forward steps come first; from here on the backward pass.
     pub backward_start: usize,

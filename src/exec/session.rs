@@ -98,13 +98,22 @@ impl Session {
 
     /// Runs all steps of a program on `n` samples.
     pub fn run(&mut self, program: usize, n: usize, step: u32) {
+        self.run_watched(program, n, step, |_| {});
+    }
+
+    /// As [`Session::run`], and calls `done` after each step of the program with its number; one number
+    /// more stands for the gradients of the regularizers.
+    pub fn run_watched(&mut self, program: usize, n: usize, step: u32, mut done: impl FnMut(usize)) {
         let plan = &self.programs[program];
         let cx = Ctx { pool: &self.pool, batch: n, step };
         for index in 0..plan.steps.len() {
             run_step(plan, index, &mut self.memory, &cx);
+            done(index);
         }
-        if plan.backward_start < plan.steps.len() {
+        let steps = plan.steps.len();
+        if plan.backward_start < steps {
             self.penalty_gradients();
+            done(steps);
         }
     }
 

@@ -46,6 +46,16 @@ pub struct Node {
     pub signature: Signature,
     /// Path of the layer that pushed it.
     pub layer: String,
+    /// What was fused into the op, in the order in which it is done.
+    pub fused: Vec<Fused>,
+}
+
+/// An op that another one does along with its own work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fused {
+    pub op: &'static str,
+    /// Path of the layer that pushed it.
+    pub layer: String,
 }
 
 /// Values and nodes in the order of computation.
@@ -214,6 +224,7 @@ impl<'a> Builder<'a> {
             outputs: outputs.clone(),
             signature,
             layer,
+            fused: vec![],
         });
         Ok(outputs)
     }

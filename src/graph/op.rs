@@ -37,6 +37,14 @@ pub trait Op: Any + Debug + Send + Sync {
         y.iter().map(|s| s.size() as f64).sum()
     }
 
+    /// The same of the backward pass that makes the gradients of the inputs in `made`. Products take as
+    /// much again for the samples' gradient, and for the weights'.
+    fn backward_flops(&self, x: &[&Shape], y: &[&Shape], made: Bits) -> f64 {
+        let made = |batched| (0..x.len()).any(|i| made.has(i) && x[i].batched == batched);
+        let gradients = f64::from(u8::from(made(true)) + u8::from(made(false)));
+        gradients * self.flops(x, y)
+    }
+
     /// The definition, in f64 and without tricks: the oracle of the tests. Inputs and outputs carry
     /// the batch as first dimension.
     #[cfg(test)]

@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, Thread};
 
+use crate::kernels::clock::Clock;
+
 /// `state` counts the workers inside the job in its low bits; above them is the job's number,
 /// and between the two the bit that says whether workers may still enter.
 const INSIDE: u64 = 0xFFFF;
@@ -39,6 +41,7 @@ struct Shared {
     /// How many [`Awake`] there are: no worker parks meanwhile.
     awake: AtomicUsize,
     parked: Vec<AtomicBool>,
+    clock: Clock,
 }
 
 /// Tasks `front..back`: the front in the low half, the back in the high one. On a cache line, and
@@ -100,6 +103,7 @@ impl Pool {
             panic: Mutex::new(None),
             awake: AtomicUsize::new(0),
             parked: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+            clock: Clock::default(),
         });
         let workers = (0..workers)
             .map(|index| {
@@ -132,6 +136,11 @@ impl Pool {
                 thread.unpark();
             }
         }
+    }
+
+    /// What tells how long the threads work and wait.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
     }
 
     /// Runs `f(task)` for every task below `tasks`; returns when all are done.
@@ -190,11 +199,13 @@ struct Closing<'a>(&'a Shared);
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
         self.0.state.fetch_and(!OPEN, Ordering::AcqRel);
+        let started = self.0.clock.start();
         let mut rounds = 0u32;
         while self.0.state.load(Ordering::Acquire) & INSIDE != 0 {
             rounds += 1;
             if rounds < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
+        self.0.clock.waited(started);
     }
 }
 
@@ -223,9 +234,11 @@ fn work(shared: &Shared, index: usize) {
         let job = unsafe { (*shared.job.get()).expect("an open job is set") };
         // SAFETY: as above.
         let run = || take_tasks(shared, unsafe { &*job }, index + 1);
+        let started = shared.clock.start();
         if let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
             *shared.panic.lock().unwrap_or_else(|e| e.into_inner()) = Some(panic);
         }
+        shared.clock.worked(started);
         shared.state.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -396,6 +409,31 @@ mod tests {
             sum.fetch_add(task, Ordering::Relaxed);
         });
         assert_eq!(sum.into_inner(), 45);
+    }
+
+    #[test]
+    fn the_clock_counts_only_while_it_is_on() {
+        let pool = Pool::new(2);
+        // Both tasks wait for each other, so that the worker is surely inside.
+        let together = || {
+            let inside = AtomicUsize::new(0);
+            pool.run(2, |_| {
+                inside.fetch_add(1, Ordering::SeqCst);
+                while inside.load(Ordering::SeqCst) < 2 {
+                    std::thread::yield_now();
+                }
+            });
+        };
+        together();
+        let before = pool.clock().read();
+        assert_eq!((before.worked, before.waited), (0, 0));
+        pool.clock().count(true);
+        together();
+        let counted = pool.clock().read();
+        assert!(counted.worked > 0);
+        pool.clock().count(false);
+        together();
+        assert_eq!(pool.clock().read(), counted);
     }
 
     #[test]

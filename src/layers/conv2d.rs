@@ -159,8 +159,9 @@ crate::battery! {
 
 #[cfg(test)]
 pub(super) mod convolutions {
-    use crate::testing::battery::{LayerCase, parse};
+    use crate::testing::battery::LayerCase;
     use crate::testing::golden::all_close;
+    use crate::testing::words::parse;
 
     /// A batch of many images gives the sum of what its images give, on any number of threads.
     pub fn check(toml: &str, shape: &[usize]) {

@@ -2,11 +2,11 @@
 
 use crate::graph::{Builder, Mode, Params, Var};
 use crate::shape::Shape;
-use crate::testing::battery;
+use crate::testing::words;
 
 /// The message with which a layer is refused on inputs of these shapes.
 fn refusal(toml: &str, inputs: &[&[usize]]) -> String {
-    let layer = match battery::parse(toml) {
+    let layer = match words::parse(toml) {
         Err(diags) => return diags[0].message.clone(),
         Ok(layer) => layer,
     };

@@ -17,8 +17,8 @@ use crate::ops::function::Affine;
 use crate::ops::map::Map;
 use crate::ops::matmul::MatMul;
 use crate::rng::Stream;
-use crate::testing::battery;
 use crate::testing::golden::{self, all_close, close};
+use crate::testing::words;
 
 fn parse(toml: &str) -> Result<Box<dyn Loss>, Vec<Diag>> {
     let source = Source::new("loss.toml", toml);
@@ -330,7 +330,7 @@ fn the_first_loss_of_a_small_network_is_keras_s() {
     let mut output = input;
     for (layer, name) in model["layers"].as_array().unwrap().iter().zip(["dense", "dense_1"]) {
         g.enter(name, true);
-        output = battery::parse(layer.as_str().unwrap()).unwrap().lower(&mut g, &[output]).unwrap();
+        output = words::parse(layer.as_str().unwrap()).unwrap().lower(&mut g, &[output]).unwrap();
     }
     let (target, weight) = (g.input(Shape::batch([])), g.input(Shape::batch([])));
     let loss = LOSSES.make("sparse_categorical_crossentropy").0;
@@ -374,7 +374,7 @@ fn probabilities_and_logits_are_not_confused() {
         g.enter("dense", true);
         let x = g.input(Shape::batch([4]));
         let layer = format!("type = \"Dense\"\nunits = 3\nactivation = {activation:?}");
-        let output = battery::parse(&layer).unwrap().lower(&mut g, &[x]).unwrap();
+        let output = words::parse(&layer).unwrap().lower(&mut g, &[x]).unwrap();
         let (target, weight) = (g.input(Shape::batch([])), g.input(Shape::batch([])));
         parse(toml).unwrap().lower(&mut g, LossInputs { output, target, weight }).map(|_| ())
     };

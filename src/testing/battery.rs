@@ -6,17 +6,16 @@ use std::sync::Arc;
 use ndarray::{ArrayD, IxDyn};
 
 use crate::compile::{self, Want};
-use crate::config::tree;
-use crate::diag::{Diag, Source};
 use crate::exec::Session;
 use crate::graph::build::Origin;
 use crate::graph::twin::{self, TwinCtx};
 use crate::graph::{Backward, Builder, Ctx, Forward, Graph, Mismatch, Mode, Op, Params, Signature, Var};
 use crate::initializers;
 use crate::kernels::par::Pool;
-use crate::layers::{Arity, LAYERS, Layer};
+use crate::layers::{Arity, Layer};
 use crate::rng::Stream;
 use crate::shape::Shape;
+use crate::testing::words::{check_words, parse};
 
 /// Turns a parameter into a batched value, so that a layer's inputs get gradients too.
 #[derive(Debug)]
@@ -342,34 +341,6 @@ pub fn check_example(toml: &str, inputs: &[&[usize]]) {
         case.check();
     }
     check_words(toml);
-}
-
-/// What a layer reads it writes back, and it refuses keys that it does not know.
-fn check_words(toml: &str) {
-    let source = Source::new("example", format!("v = {{ {} }}", toml.trim().replace('\n', ", ")));
-    let table = tree::parse(&source).unwrap_or_else(|e| panic!("{toml}: {}", e[0]));
-    let (layer, plain) = LAYERS.read(&table.entries[0].value, &mut vec![]).expect("an example is correct");
-    let written = match plain {
-        crate::config::write::Plain::Str(word) => format!("type = {word:?}"),
-        crate::config::write::Plain::Table(entries) => {
-            crate::config::write::document(&entries, &|path| path.to_string())
-        }
-        other => panic!("a layer is a word or a table, not {other:?}"),
-    };
-    let again = parse(&written).unwrap_or_else(|d| panic!("{written}\n{}", d[0]));
-    assert_eq!(format!("{layer:?}"), format!("{again:?}"), "{toml} was written as {written}");
-    let diags = parse(&format!("{toml}\nno_such_key = 1")).expect_err("an unknown key is refused");
-    assert!(diags[0].message.contains("no_such_key"), "{}", diags[0]);
-}
-
-/// A layer from the body of its table.
-pub fn parse(toml: &str) -> Result<Box<dyn Layer>, Vec<Diag>> {
-    let source = Source::new("layer.toml", toml);
-    let table = tree::parse(&source)?;
-    let value = tree::Value { data: tree::Data::Table(table), at: crate::diag::At::new(&source, 0..0) };
-    let mut diags = vec![];
-    let layer = LAYERS.read(&value, &mut diags);
-    if diags.is_empty() { Ok(layer.expect("no mistake was found").0) } else { Err(diags) }
 }
 
 fn noise(name: &str, len: usize) -> Vec<f64> {

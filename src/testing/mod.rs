@@ -2,3 +2,4 @@
 
 pub mod battery;
 pub mod golden;
+pub mod words;

@@ -2,11 +2,13 @@
 
 pub mod evaluate;
 pub mod fit;
+pub mod laps;
 pub mod predict;
 pub mod progress;
 pub mod run_folder;
 pub mod saved;
 pub mod setup;
+pub mod timing;
 pub mod trainer;
 
 pub use setup::{Loaded, Options, Prepared};

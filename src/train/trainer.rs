@@ -136,6 +136,19 @@ impl Units {
     }
 }
 
+/// The parts of a training step, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The batch is put into its place.
+    Data,
+    /// A step of the program, by its number; one number more: the gradients of the regularizers.
+    Program(usize),
+    /// Loss and metrics are taken in. The regularizers' part of the loss comes before the program.
+    Metrics,
+    /// The weights are updated.
+    Optimizer,
+}
+
 /// Training in progress.
 pub struct Trainer {
     pub session: Session,
@@ -199,21 +212,30 @@ impl Trainer {
 
     /// One step of the epoch; its loss. The weights change only if the loss is finite.
     pub fn train_step(&mut self, part: &Part) -> Result<f64, Failure> {
+        self.train_step_watched(part, |_| {})
+    }
+
+    /// As [`Self::train_step`], and calls `done` at the end of each stage.
+    pub fn train_step_watched(&mut self, part: &Part, mut done: impl FnMut(Stage)) -> Result<f64, Failure> {
         let pool = self.session.pool().clone();
         let _awake = pool.awake();
         let from = self.steps_done * self.batch;
         let to = (from + self.batch).min(self.order.len());
         let n = to - from;
         fill(&mut self.session, TRAIN, part, &self.order[from..to], self.class_weights.as_deref());
+        done(Stage::Data);
         let step = self.step as u32;
         let penalty = self.session.penalty();
-        self.session.run(TRAIN, n, step);
+        done(Stage::Metrics);
+        self.session.run_watched(TRAIN, n, step, |index| done(Stage::Program(index)));
         let loss = self.judge.take(&self.session, TRAIN, n, penalty);
+        done(Stage::Metrics);
         if !loss.is_finite() {
             return Err(self.diverged(part, from..to, loss));
         }
         let (weights, grads) = self.session.weights_and_grads();
         self.optimizer.step(&pool, weights, grads);
+        done(Stage::Optimizer);
         self.steps_done += 1;
         self.step += 1;
         Ok(loss)

@@ -101,15 +101,18 @@ fn down(b: Matrix<'_>, panel: (usize, usize), out: &mut [Pair]) {
     }
 }
 
+/// Rounds a part of an operand.
+type Round<'a, Which> = &'a (dyn Fn(Which, &mut [Pair]) + Sync);
+
 /// A product of which operands are still to be rounded.
 struct Packing<'a> {
     /// Rows and columns of C, numbers of a sum.
     size: (usize, usize, usize),
     /// Rounds run i of A: a row of it, or the pairs q of all rows.
-    a: &'a (dyn Fn(usize, &mut [Pair]) + Sync),
+    a: Round<'a, usize>,
     a_by_row: bool,
     /// Rounds a panel of B: first column and columns.
-    b: &'a (dyn Fn((usize, usize), &mut [Pair]) + Sync),
+    b: Round<'a, (usize, usize)>,
 }
 
 impl Packing<'_> {

@@ -12,6 +12,8 @@ mod avx2;
 mod avx512;
 mod portable;
 
+pub(super) use portable::multiply_add;
+
 /// What one tile computes: `C[r][j] (+)= sum over t1, t2, k of A[t1,t2][r][k] * B[t1,t2][k][j]`.
 /// Strides are in numbers. Pointers are to the tile's first element.
 #[derive(Clone, Copy)]

@@ -20,7 +20,7 @@ unsafe fn run(rows: usize, vectors: usize, t: &Tile) {
 /// Fused where the build's target has the instruction. Plain x86-64 has not, and there a call to
 /// the C library's fma would be a hundred times slower: so its bits differ from the other sets'.
 #[inline(always)]
-fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+pub fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
     if cfg!(any(target_arch = "aarch64", target_feature = "fma")) { a.mul_add(b, c) } else { a * b + c }
 }
 
