@@ -598,3 +598,91 @@ fn resume_points_at_epoch_ends_and_no_way_back() {
     assert!(stderr(&output).contains("so it cannot end after 1"), "{}", stderr(&output));
     assert_eq!(read(&dir.join("config.toml")), before, "a refused resume changes nothing");
 }
+
+/// Blocks through everything that holds a config: changes by `--set`, the run folder's own config,
+/// checkpoints, a kill and the way on.
+#[test]
+fn blocks_are_kept_through_a_run() {
+    const CONFIG: &str = r#"
+[dataset]
+type = "digits"
+validation = 0.2
+limit = 300
+[blocks.residual]
+required = ["filters"]
+params = { strides = 1 }
+layers = [
+  { type = "Conv2D", filters = "$filters", kernel_size = 3, strides = "$strides", padding = "same" },
+  { type = "BatchNormalization", name = "residue" },
+  { type = "Conv2D", name = "shortcut", filters = "$filters", kernel_size = 1, strides = "$strides", from = "$input", when = "shape_differs" },
+  { type = "Add", from = ["residue", "shortcut"] },
+]
+[[layers]]
+type = "residual"
+filters = 4
+repeat = 2
+[[layers]]
+type = "residual"
+filters = 6
+[[layers]]
+type = "Flatten"
+[[layers]]
+type = "Dense"
+units = 10
+activation = "softmax"
+[training]
+epochs = 20
+batch_size = 10
+optimizer = "adam"
+loss = "sparse_categorical_crossentropy"
+[callbacks]
+backup_and_restore = { save_freq = 7 }
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("blocks.toml");
+    std::fs::write(&config, CONFIG).unwrap();
+    let dir = |name: &str| folder.path().join(name);
+    let sets = ["blocks.residual.params.strides=2", "layers.residual_1.filters=8"];
+    let sets = [&sets[..], &["blocks.residual.layers.conv2d.use_bias=false"]].concat();
+    let sets: Vec<&str> = sets.iter().flat_map(|s| ["--set", s]).collect();
+    let fit = |name: &str| {
+        let (config, dir) = (text(&config), text(&dir(name)));
+        nntrain(&[&["fit", &config, "--run-dir", &dir], &sets[..]].concat())
+    };
+    assert!(fit("whole").output().unwrap().status.success());
+    let keys: Vec<String> =
+        tensors(&dir("whole").join("best.safetensors")).into_iter().map(|t| t.0).collect();
+    assert!(keys.contains(&"residual/2/conv2d/kernel".into()), "{keys:?}");
+    assert!(keys.contains(&"residual_1/shortcut/bias".into()), "{keys:?}");
+    assert!(!keys.iter().any(|k| k.ends_with("conv2d/bias")), "{keys:?}");
+
+    let mut child = fit("killed").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let mut seen = std::collections::HashSet::new();
+    while seen.len() < 5 && child.try_wait().unwrap().is_none() {
+        if let Ok(bytes) = std::fs::read(dir("killed").join("last.safetensors")) {
+            seen.insert(bytes);
+        }
+    }
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "killed before it ended");
+    succeed(&["fit", "--resume", &text(&dir("killed"))]);
+    assert_same_run(&dir("whole"), &dir("killed"), "killed and resumed");
+
+    succeed(&["fit", &text(&dir("whole").join("config.toml")), "--run-dir", &text(&dir("stored"))]);
+    assert_same_run(&dir("whole"), &dir("stored"), "the stored config");
+
+    let summaries = [&dir("whole").join("config.toml"), &dir("whole").join("best.safetensors")]
+        .map(|path| stdout(&succeed(&["summary", &text(path)])));
+    for part in ["residual/2/add (Add)", "[N,1,1,8]", "residual_1/shortcut (Conv2D)"] {
+        assert!(
+            summaries.iter().all(|s| s.contains(part)),
+            "{part} is not in\n{}\n{}",
+            summaries[0],
+            summaries[1]
+        );
+    }
+    let stored = text(&dir("whole").join("config.toml"));
+    let unit = succeed(&["summary", &stored, "--set", "blocks.residual.params.strides=1"]);
+    assert!(stdout(&unit).contains("Left out, as the shape stays: residual/2/shortcut"), "{}", stdout(&unit));
+    succeed(&["eval", &text(&dir("whole"))]);
+}

@@ -13,6 +13,17 @@ fn say(failure: &Failure) -> String {
     failure.diags().iter().map(|d| d.render(false)).collect::<Vec<_>>().join("\n")
 }
 
+fn image(names: usize, shape: &[usize], one_hot: bool) -> Preprocessing {
+    Preprocessing {
+        input: InputEncoding::Pixels { shape: shape.to_vec(), divisor: 255.0 },
+        target: TargetEncoding::Classes {
+            column: "label".into(),
+            names: (0..names).map(|n| n.to_string()).collect(),
+            one_hot,
+        },
+    }
+}
+
 #[test]
 fn every_config_compiles() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
@@ -30,19 +41,12 @@ fn every_config_compiles() {
             path.file_stem().unwrap().to_str().unwrap(),
             "a config's name is its file's"
         );
-        let image = |names: usize, shape: &[usize]| Preprocessing {
-            input: InputEncoding::Pixels { shape: shape.to_vec(), divisor: 255.0 },
-            target: TargetEncoding::Classes {
-                column: "label".into(),
-                names: (0..names).map(|n| n.to_string()).collect(),
-                one_hot: text.contains("label_mode = \"categorical\""),
-            },
-        };
+        let one_hot = text.contains("label_mode = \"categorical\"");
         // Data that does not ship is stood for by its shape.
         let stand_in = if text.contains("mnist\"") {
-            Some(image(10, &[28, 28, 1]))
+            Some(image(10, &[28, 28, 1], one_hot))
         } else if text.contains("\"cifar10\"") {
-            Some(image(10, &[32, 32, 3]))
+            Some(image(10, &[32, 32, 3], one_hot))
         } else {
             None
         };
@@ -56,4 +60,19 @@ fn every_config_compiles() {
         compiled.unwrap_or_else(|f| panic!("{}: {}", path.display(), say(&f)));
     }
     assert!(seen >= 8, "{seen} configs");
+}
+
+/// 0.27 million weights (table 6 of the paper), and those of the two 1x1 convolutions.
+#[test]
+fn resnet20_has_its_size() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/resnet20_cifar10.toml");
+    let experiment = Experiment::open(&path, &[]).unwrap_or_else(|f| panic!("{}", say(&f)));
+    let preprocessing = image(10, &[32, 32, 3], false);
+    let model = Model::lower(&experiment, &Shape::batch([32, 32, 3]), &preprocessing)
+        .unwrap_or_else(|f| panic!("{}", say(&f)));
+    // 19 convolutions and a dense layer; a shortcut where the width changes.
+    let count =
+        |part: &str| model.rows.iter().filter(|r| r.kind == "Conv2D" && r.name.contains(part)).count();
+    assert_eq!((count(""), count("shortcut")), (21, 2));
+    assert_eq!(model.params.counts().0, 269_722 + (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64));
 }

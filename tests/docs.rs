@@ -1,11 +1,14 @@
 //! The documentation names every word of the config language.
 
+use std::path::Path;
+
 use nntrain::activations::ACTIVATIONS;
 use nntrain::data::DATASETS;
 use nntrain::initializers::INITIALIZERS;
 use nntrain::layers::LAYERS;
 use nntrain::losses::LOSSES;
 use nntrain::metrics::METRICS;
+use nntrain::model::Experiment;
 use nntrain::optim::{OPTIMIZERS, SCHEDULES};
 use nntrain::regularizers::REGULARIZERS;
 
@@ -41,4 +44,17 @@ fn the_results_name_every_config() {
             assert!(text.contains(&format!("| `{name}` |")), "{name} has no row in configs/README.md");
         }
     }
+}
+
+/// The example of blocks is one that works.
+#[test]
+fn the_example_of_blocks_is_read() {
+    let path = format!("{}/configs/README.md", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let section = text.split("## [blocks.NAME]").nth(1).expect("it has its section");
+    let example = section.split("```").nth(1).and_then(|e| e.strip_prefix("toml")).expect("with an example");
+    let rest = "[dataset]\ntype = \"digits\"\n[training]\noptimizer = \"adam\"\nloss = \"mse\"\n";
+    let read = Experiment::parse("README.md", &format!("{example}{rest}"), &[], Path::new("."), "x");
+    let experiment = read.unwrap_or_else(|f| panic!("{}", f.diags()[0]));
+    assert_eq!(experiment.network.layers.len(), 4 * 4);
 }

@@ -73,5 +73,9 @@ fn layers(name: &str, model: &Model) -> String {
         ("Forward", Align::Right),
         ("Connected to", Align::Left),
     ];
-    format!("Model \"{name}\"\n{}\n", table(&columns, &rows))
+    let mut text = format!("Model \"{name}\"\n{}\n", table(&columns, &rows));
+    if !model.left_out.is_empty() {
+        writeln!(text, "Left out, as the shape stays: {}\n", model.left_out.join(", ")).unwrap();
+    }
+    text
 }

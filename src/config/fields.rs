@@ -21,7 +21,7 @@ pub struct Fields<'a> {
     at: At,
     /// The table's name in messages: "`Dense`", "`[training]`".
     owner: String,
-    known: Vec<&'static str>,
+    known: Vec<&'a str>,
     resolved: Vec<(String, Plain)>,
     diags: &'a mut Vec<Diag>,
 }
@@ -38,12 +38,12 @@ impl<'a> Fields<'a> {
     }
 
     /// A key that somebody else reads: known, and neither read nor written here.
-    pub fn allow(&mut self, key: &'static str) {
+    pub fn allow(&mut self, key: &'a str) {
         self.known.push(key);
     }
 
     /// The value as it stands, for keys with a grammar of their own. Write it back with [`Self::resolve`].
-    pub fn raw(&mut self, key: &'static str) -> Option<&'a Value> {
+    pub fn raw(&mut self, key: &'a str) -> Option<&'a Value> {
         self.known.push(key);
         self.table.get(key)
     }
@@ -116,6 +116,11 @@ impl<'a> Fields<'a> {
 
     pub fn push(&mut self, diag: Diag) {
         self.diags.push(diag);
+    }
+
+    /// Ends here, the other keys being somebody else's; returns what was read, in reading order.
+    pub fn leave(self) -> Vec<(String, Plain)> {
+        self.resolved
     }
 
     /// Reports unknown keys; returns what was read, in reading order.

@@ -2,6 +2,9 @@
 
 use crate::config::tree::Value;
 
+/// The name by which layers refer to the dataset's input; no layer has it.
+pub const INPUT: &str = "input";
+
 /// Keras's `to_snake_case`: an underscore before a capital that starts a word of lower-case
 /// letters, and between a lower-case letter and a capital.
 pub fn snake_case(class: &str) -> String {
@@ -32,7 +35,7 @@ pub fn of_layers(items: &[Value]) -> Vec<String> {
     let mut names: Vec<String> = vec![];
     for item in items {
         let kind = || snake_case(&written(item, "type").unwrap_or_default());
-        let taken = |n: &str| given.iter().chain(&names).any(|other| other == n);
+        let taken = |n: &str| n == INPUT || given.iter().chain(&names).any(|other| other == n);
         let name = written(item, "name").unwrap_or_else(|| unique(&kind(), taken));
         names.push(name);
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::config::tree::{Data, Value};
+
 /// A TOML value without a position.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plain {
@@ -16,34 +18,77 @@ pub enum Plain {
     Path(String),
 }
 
+/// A table as TOML has it: keys in order.
+type Entries = [(String, Plain)];
+
+impl From<&Value> for Plain {
+    /// The value as it is written.
+    fn from(value: &Value) -> Plain {
+        match &value.data {
+            Data::Str(s) => Plain::Str(s.clone()),
+            Data::Int(i) => Plain::Int(*i),
+            Data::Float(f) => Plain::Float(*f),
+            Data::Bool(b) => Plain::Bool(*b),
+            Data::Array(items) => Plain::Array(items.iter().map(Plain::from).collect()),
+            Data::Table(table) => {
+                Plain::Table(table.entries.iter().map(|e| (e.key.clone(), Plain::from(&e.value))).collect())
+            }
+        }
+    }
+}
+
 /// A whole document: plain keys first, then a `[section]` for each table and a `[[section]]` for
-/// each table of an array of tables; what lies deeper is written inline.
+/// each table of an array of tables. Below that, a table that holds an array of tables is a
+/// section of its own; everything else is written inline.
 /// `rebase` makes a path relative to the document's own folder.
-pub fn document(entries: &[(String, Plain)], rebase: &dyn Fn(&str) -> String) -> String {
+pub fn document(entries: &Entries, rebase: &dyn Fn(&str) -> String) -> String {
     let entries = &entries.iter().map(|(k, v)| (k.clone(), rebased(v, rebase))).collect::<Vec<_>>();
     let mut out = String::new();
-    for (key, value) in entries {
-        if !is_section(value) {
-            line(&mut out, key, value);
-        }
-    }
+    lines(&mut out, entries, &is_section);
     for (key, value) in entries.iter().filter(|(_, v)| is_section(v)) {
-        match value {
-            Plain::Table(inner) => {
-                write!(out, "\n[{}]\n", quoted_key(key)).unwrap();
-                inner.iter().for_each(|(k, v)| line(&mut out, k, v));
-            }
-            Plain::Array(items) => {
-                for item in items {
-                    let Plain::Table(inner) = item else { unreachable!("is_section saw tables only") };
-                    write!(out, "\n[[{}]]\n", quoted_key(key)).unwrap();
-                    inner.iter().for_each(|(k, v)| line(&mut out, k, v));
-                }
-            }
-            _ => unreachable!("is_section saw a table or an array"),
-        }
+        section(&mut out, &quoted_key(key), value);
     }
     out
+}
+
+/// A table under its header, or each table of an array under a header of its own.
+fn section(out: &mut String, path: &str, value: &Plain) {
+    match value {
+        Plain::Table(inner) => {
+            // A header with nothing but sections under it says nothing.
+            if inner.is_empty() || !inner.iter().all(|(_, v)| is_inner_section(v)) {
+                write!(out, "\n[{path}]\n").unwrap();
+            }
+            lines(out, inner, &is_inner_section);
+            for (key, value) in inner.iter().filter(|(_, v)| is_inner_section(v)) {
+                inner_section(out, &format!("{path}.{}", quoted_key(key)), value);
+            }
+        }
+        Plain::Array(items) => {
+            for item in items {
+                let Plain::Table(inner) = item else { unreachable!("is_section saw tables only") };
+                write!(out, "\n[[{path}]]\n").unwrap();
+                lines(out, inner, &|_| false);
+            }
+        }
+        _ => unreachable!("is_section saw a table or an array"),
+    }
+}
+
+/// A table that holds arrays of tables: `[blocks.NAME]` with its `[[blocks.NAME.layers]]`.
+fn inner_section(out: &mut String, path: &str, value: &Plain) {
+    let Plain::Table(inner) = value else { unreachable!("is_inner_section saw a table") };
+    write!(out, "\n[{path}]\n").unwrap();
+    lines(out, inner, &is_array_of_tables);
+    for (key, value) in inner.iter().filter(|(_, v)| is_array_of_tables(v)) {
+        section(out, &format!("{path}.{}", quoted_key(key)), value);
+    }
+}
+
+fn lines(out: &mut String, entries: &Entries, is_later: &dyn Fn(&Plain) -> bool) {
+    for (key, value) in entries.iter().filter(|(_, v)| !is_later(v)) {
+        writeln!(out, "{} = {}", quoted_key(key), inline(value)).unwrap();
+    }
 }
 
 fn rebased(value: &Plain, rebase: &dyn Fn(&str) -> String) -> Plain {
@@ -58,15 +103,15 @@ fn rebased(value: &Plain, rebase: &dyn Fn(&str) -> String) -> Plain {
 }
 
 fn is_section(value: &Plain) -> bool {
-    match value {
-        Plain::Table(_) => true,
-        Plain::Array(items) => !items.is_empty() && items.iter().all(|i| matches!(i, Plain::Table(_))),
-        _ => false,
-    }
+    matches!(value, Plain::Table(_)) || is_array_of_tables(value)
 }
 
-fn line(out: &mut String, key: &str, value: &Plain) {
-    writeln!(out, "{} = {}", quoted_key(key), inline(value)).unwrap();
+fn is_inner_section(value: &Plain) -> bool {
+    matches!(value, Plain::Table(inner) if inner.iter().any(|(_, v)| is_array_of_tables(v)))
+}
+
+fn is_array_of_tables(value: &Plain) -> bool {
+    matches!(value, Plain::Array(items) if !items.is_empty() && items.iter().all(|i| matches!(i, Plain::Table(_))))
 }
 
 /// A value on one line.

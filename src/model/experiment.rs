@@ -13,7 +13,7 @@ use crate::diag::{At, Diag, Failure, Result, Source};
 use crate::graph::Precision;
 use crate::losses::{LOSSES, Loss};
 use crate::metrics::{self, Metric};
-use crate::model::layers::{self, LayerNode};
+use crate::model::layers::{self, Network, Stored};
 use crate::optim::{LearningRate, OPTIMIZERS, OptimizerSpec};
 
 /// A whole config.
@@ -23,7 +23,7 @@ pub struct Experiment {
     pub seed: u64,
     pub dataset: Box<dyn DatasetSpec>,
     pub dataset_at: At,
-    pub layers: Vec<LayerNode>,
+    pub network: Network,
     pub training: Training,
     pub callbacks: Callbacks,
     /// The folder that relative paths start from.
@@ -139,7 +139,7 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
     }
     let seed = f.key("seed").or(0u64);
     let dataset = read_dataset(&mut f);
-    let layers = read_layers(&mut f);
+    let network = read_network(&mut f);
     let training = read_training(&mut f);
     let validation = dataset.as_ref().is_none_or(|(d, _)| d.has_validation());
     let scene = training.as_ref().map(|t| Scene {
@@ -160,7 +160,7 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
         seed,
         dataset,
         dataset_at,
-        layers: layers?,
+        network: network?,
         training: training?,
         callbacks: callbacks?,
         config_dir: dir.to_path_buf(),
@@ -183,17 +183,19 @@ fn read_dataset(f: &mut Fields<'_>) -> Option<(Box<dyn DatasetSpec>, At)> {
     f.variant("dataset", &DATASETS).map(|d| (d, at))
 }
 
-fn read_layers(f: &mut Fields<'_>) -> Option<Vec<LayerNode>> {
+fn read_network(f: &mut Fields<'_>) -> Option<Network> {
+    let blocks = f.raw("blocks");
     let Some(value) = f.raw("layers") else {
         missing_section(f, "[[layers]]", "one [[layers]] table for each layer, each with a `type`");
         return None;
     };
     let mut found = vec![];
-    let (nodes, plain) = layers::read(value, &mut found);
+    let (network, Stored { layers, blocks }) = layers::read(value, blocks, &mut found);
     let complete = found.is_empty();
     found.into_iter().for_each(|d| f.push(d));
-    f.resolve("layers", plain);
-    complete.then_some(nodes)
+    blocks.into_iter().for_each(|blocks| f.resolve("blocks", blocks));
+    layers.into_iter().for_each(|layers| f.resolve("layers", layers));
+    complete.then_some(network)
 }
 
 fn read_training(f: &mut Fields<'_>) -> Option<Training> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::compile::{self, Program, Want};
+use crate::config::names::INPUT;
 use crate::config::read::Wrong;
 use crate::data::preprocessing::{Preprocessing, TargetEncoding};
 use crate::diag::{At, Diag, Failure, Result};
@@ -12,7 +13,9 @@ use crate::kernels::par::Pool;
 use crate::losses::{LossInputs, Target};
 use crate::metrics::Metric;
 use crate::model::experiment::Experiment;
-use crate::model::layers::{Feed, LayerNode};
+use crate::model::layers::{LayerNode, Network};
+use crate::model::place::{Misfit, Placed, place};
+use crate::model::scope::Feed;
 use crate::shape::Shape;
 use crate::target::{OutputKind, Scores, TargetKind};
 
@@ -32,8 +35,10 @@ pub const TARGET: usize = 2;
 pub struct Model {
     pub params: Params,
     pub output: OutputKind,
-    /// One row per layer, for the summary.
+    /// One row per layer that stands, for the summary.
     pub rows: Vec<LayerRow>,
+    /// Names of layers and blocks that do not stand, by their `when`.
+    pub left_out: Vec<String>,
     train: Lowered,
     eval: Lowered,
 }
@@ -84,12 +89,14 @@ impl Model {
             return Err(Failure::Input(diags));
         }
         let eval = lower_graph(experiment, input, targets, width, Mode::Eval, &mut params, &mut diags);
-        let (Some((train, _)), Some((eval, layers))) = (train, eval) else {
+        let (Some((train, _)), Some((eval, placed))) = (train, eval) else {
             return Err(Failure::Input(diags));
         };
-        let rows = rows(&experiment.layers, &eval.graph, &layers, &params);
+        let rows = rows(&experiment.network, &eval.graph, &placed, &params);
+        let conditionals = &experiment.network.conditionals;
+        let left_out = placed.left_out.iter().map(|i| conditionals[*i].name.clone()).collect();
         let output = OutputKind { shape: eval.graph.shape(eval.output).clone(), targets };
-        Ok(Model { params, output, rows, train, eval })
+        Ok(Model { params, output, rows, left_out, train, eval })
     }
 
     /// Compiles the programs for batches of at most `batch` samples. To infer, no training program is
@@ -164,8 +171,7 @@ fn check_memory(params: &Params, programs: &[Program]) -> Result<()> {
     }
 }
 
-/// Lowers all layers and the loss; `None` after a mismatch, which is noted. Also gives each layer's
-/// output.
+/// Lowers all layers and the loss; `None` after a mismatch, which is noted.
 fn lower_graph(
     experiment: &Experiment,
     input_shape: &Shape,
@@ -174,7 +180,7 @@ fn lower_graph(
     mode: Mode,
     params: &mut Params,
     diags: &mut Vec<Diag>,
-) -> Option<(Lowered, Vec<Var>)> {
+) -> Option<(Lowered, Placed)> {
     let precision = match mode {
         Mode::Train => experiment.training.precision,
         // What is judged and predicted does not depend on the machine.
@@ -182,24 +188,16 @@ fn lower_graph(
     };
     let mut g = Builder::new(params, mode, experiment.seed).with_precision(precision);
     let input = g.input(input_shape.clone());
-    let mut outputs: Vec<Option<Var>> = vec![];
-    for node in &experiment.layers {
-        let var = |feed: &Feed| match feed {
-            Feed::Input => Some(input),
-            Feed::Layer(i) => outputs[*i],
-        };
-        // After a mismatch what depends on it has no shape; other branches are still checked.
-        let x: Option<Vec<Var>> = node.from.iter().map(var).collect();
-        outputs.push(x.and_then(|x| {
-            g.enter(&node.name, node.trainable);
-            node.layer.lower(&mut g, &x).map_err(|m| diags.push(mismatch(experiment, node, &g, &x, m))).ok()
-        }));
+    let network = &experiment.network;
+    let mut complain = |g: &Builder<'_>, misfit: Misfit<'_>| diags.push(mismatch(experiment, g, misfit));
+    let placed = place(network, experiment.seed, &mut g, input, &mut complain);
+    if placed.outputs.contains(&None) {
+        return None;
     }
-    let outputs: Vec<Var> = outputs.into_iter().collect::<Option<_>>()?;
-    let output = *outputs.last()?;
+    let output = (*placed.outputs.last()?)?;
     let output_shape = g.shape(output).clone();
     let training = &experiment.training;
-    let last = experiment.layers.last()?;
+    let last = network.layers.last()?;
     let complain = |m: Mismatch| {
         Diag::new(format!("the loss does not fit: {}", m.message))
             .at(&training.loss_at)
@@ -232,7 +230,7 @@ fn lower_graph(
     let (target, weight) = (g.input(target_shape), g.input(Shape::batch([])));
     let loss = training.loss.lower(&mut g, LossInputs { output, target, weight });
     let loss = loss.map_err(|m| diags.push(complain(m))).ok()?;
-    Some((Lowered { graph: g.graph, input, target, weight, output, loss }, outputs))
+    Some((Lowered { graph: g.graph, input, target, weight, output, loss }, placed))
 }
 
 /// Metrics that do not fit the output, its targets or the loss.
@@ -259,25 +257,41 @@ fn wrong_metrics(experiment: &Experiment, output: &OutputKind) -> Vec<Diag> {
     places.filter_map(|(m, at)| wrong(&**m).map(|w| diag(&**m, at, w))).collect()
 }
 
-fn mismatch(experiment: &Experiment, node: &LayerNode, g: &Builder<'_>, x: &[Var], m: Mismatch) -> Diag {
-    let mut diag = Diag::new(format!("layer `{}` ({}): {}", node.name, node.kind, m.message))
+fn mismatch(experiment: &Experiment, g: &Builder<'_>, misfit: Misfit<'_>) -> Diag {
+    let Misfit { node, inputs, mismatch } = misfit;
+    let mut diag = Diag::new(format!("layer `{}` ({}): {}", node.name, node.kind, mismatch.message))
         .at(&node.at)
-        .maybe_hint(m.hint);
-    for (feed, var) in node.from.iter().zip(x) {
-        let shape = g.shape(*var);
+        .maybe_hint(mismatch.hint);
+    for (feed, var) in node.from.iter().zip(inputs) {
+        let shape = g.shape(var);
         match feed {
             Feed::Input => diag = diag.also(&experiment.dataset_at, format!("the dataset gives {shape}")),
             Feed::Layer(i) => {
-                let from = &experiment.layers[*i];
+                let from = &experiment.network.layers[*i];
                 diag = diag.also(&from.at, format!("`{}` gives {shape}", from.name));
             }
         }
     }
-    diag
+    node.context.explain(diag)
 }
 
-fn rows(layers: &[LayerNode], graph: &Graph, outputs: &[Var], params: &Params) -> Vec<LayerRow> {
-    let describe = |(node, output): (&LayerNode, &Var)| {
+fn rows(network: &Network, graph: &Graph, placed: &Placed, params: &Params) -> Vec<LayerRow> {
+    // What is read in the place of layers that do not stand.
+    let mut instead = vec![None; network.layers.len()];
+    for conditional in placed.left_out.iter().map(|i| &network.conditionals[*i]) {
+        instead[conditional.first..conditional.end].fill(Some(conditional.input));
+    }
+    let name = |feed: &Feed| {
+        let mut feed = *feed;
+        while let Feed::Layer(i) = feed {
+            match instead[i] {
+                Some(other) => feed = other,
+                None => return network.layers[i].name.clone(),
+            }
+        }
+        INPUT.to_string()
+    };
+    let describe = |node: &LayerNode, output: Var| {
         let own = |path: &str| path.strip_prefix(&*node.name).is_some_and(|rest| rest.starts_with('/'));
         let sizes = || params.decls.iter().filter(|d| own(&d.path));
         let ops = graph.nodes.iter().filter(|n| n.layer == node.name);
@@ -289,19 +303,13 @@ fn rows(layers: &[LayerNode], graph: &Graph, outputs: &[Var], params: &Params) -
         LayerRow {
             name: node.name.clone(),
             kind: node.kind,
-            output: graph.shape(*output).clone(),
+            output: graph.shape(output).clone(),
             parameters: sizes().map(|d| d.size()).sum(),
             trained: sizes().filter(|d| d.trainable).map(|d| d.size()).sum(),
             flops: flops.sum(),
-            from: node
-                .from
-                .iter()
-                .map(|f| match f {
-                    Feed::Input => super::layers::INPUT.to_string(),
-                    Feed::Layer(i) => layers[*i].name.clone(),
-                })
-                .collect(),
+            from: node.from.iter().map(name).collect(),
         }
     };
-    layers.iter().zip(outputs).map(describe).collect()
+    let standing = network.layers.iter().zip(&placed.outputs).zip(&instead).filter(|(_, i)| i.is_none());
+    standing.filter_map(|((node, output), _)| Some(describe(node, (*output)?))).collect()
 }

@@ -13,8 +13,8 @@ use crate::model::Experiment;
 use crate::model::lower::{Model, OUTPUT, PREDICT};
 use crate::shape::Shape;
 use crate::testing::golden;
-use crate::train::Prepared;
 use crate::train::trainer::Trainer;
+use crate::train::{Options, Prepared};
 
 fn inline(body: &str) -> String {
     format!("{{ {} }}", body.trim().replace('\n', ", "))
@@ -99,5 +99,106 @@ fn ten_steps_follow_keras() {
         trainer.session.run(PREDICT, batch, 0);
         let expected: Vec<f64> = prediction.iter().copied().collect();
         golden::all_close(&wide(trainer.session.output(PREDICT, OUTPUT, batch)), &expected, 1e-4, name);
+    }
+}
+
+/// A network with blocks.
+const BLOCKS: &str = r#"
+[blocks.convolution]
+required = ["filters"]
+params = { strides = 1 }
+layers = [
+  { type = "Conv2D", filters = "$filters", strides = "$strides", kernel_size = 3, padding = "same" },
+  { type = "BatchNormalization" },
+]
+[blocks.residual]
+required = ["filters"]
+params = { strides = 1 }
+layers = [
+  { type = "convolution", name = "residue", filters = "$filters", strides = "$strides" },
+  { type = "Conv2D", name = "shortcut", filters = "$filters", kernel_size = 1, strides = "$strides", from = "$input", when = "shape_differs" },
+  { type = "Add", from = ["residue", "shortcut"] },
+  { type = "ReLU" },
+]
+[[layers]]
+type = "residual"
+filters = 4
+[[layers]]
+type = "residual"
+filters = 4
+repeat = 2
+[[layers]]
+type = "residual"
+filters = 6
+strides = 2
+[[layers]]
+type = "Flatten"
+[[layers]]
+type = "Dense"
+units = 10
+activation = "softmax"
+"#;
+
+/// The same, its layers written out under the names that blocks give them, with `.` for `/`.
+fn written_out() -> String {
+    let mut toml = String::new();
+    let mut input = "input".to_string();
+    let uses = [("residual", 4, 1, true), ("residual_1.1", 4, 1, false), ("residual_1.2", 4, 1, false)];
+    for (name, filters, strides, projected) in uses.into_iter().chain([("residual_2", 6, 2, true)]) {
+        let conv =
+            format!("type = \"Conv2D\"\nfilters = {filters}\nstrides = {strides}\nfrom = \"{input}\"\n");
+        toml += &format!(
+            "[[layers]]\n{conv}name = \"{name}.residue.conv2d\"\nkernel_size = 3\npadding = \"same\"\n"
+        );
+        let normalized = format!("{name}.residue.batch_normalization");
+        toml += &format!("[[layers]]\ntype = \"BatchNormalization\"\nname = \"{normalized}\"\n");
+        if projected {
+            toml += &format!("[[layers]]\n{conv}name = \"{name}.shortcut\"\nkernel_size = 1\n");
+            input = format!("{name}.shortcut");
+        }
+        toml += &format!(
+            "[[layers]]\ntype = \"Add\"\nname = \"{name}.add\"\nfrom = [\"{normalized}\", \"{input}\"]\n"
+        );
+        toml += &format!("[[layers]]\ntype = \"ReLU\"\nname = \"{name}.re_lu\"\n");
+        input = format!("{name}.re_lu");
+    }
+    toml + "[[layers]]\ntype = \"Flatten\"\n[[layers]]\ntype = \"Dense\"\nunits = 10\nactivation = \"softmax\"\n"
+}
+
+/// From the same weights both take the same steps, to the same bits.
+#[test]
+fn blocks_are_the_layers_written_out() {
+    let pool = Arc::new(Pool::new(2));
+    let [blocks, flat] = [BLOCKS.to_string(), written_out()].map(|layers| {
+        let toml = format!(
+            "[dataset]\ntype = \"digits\"\n{layers}[training]\nbatch_size = 16\noptimizer = \"adam\"\n\
+             loss = \"sparse_categorical_crossentropy\"\n"
+        );
+        let experiment = Experiment::parse("blocks", &toml, &[], Path::new("."), "blocks");
+        let experiment = experiment.unwrap_or_else(|f| panic!("{}\n{toml}", f.diags()[0]));
+        Prepared::new(experiment, &Options::default()).unwrap_or_else(|f| panic!("{}", f.diags()[0]))
+    });
+    let mut a = Trainer::new(&blocks.0, &blocks.1, pool.clone()).unwrap();
+    let mut b = Trainer::new(&flat.0, &flat.1, pool).unwrap();
+    let count = blocks.1.params.decls.len();
+    assert_eq!(flat.1.params.decls.len(), count);
+    for index in 0..count {
+        let (ours, other) = (&blocks.1.params.decls[index], &flat.1.params.decls[index]);
+        let (layer, weight) = ours.path.rsplit_once('/').unwrap();
+        assert_eq!(format!("{}/{weight}", layer.replace('/', ".")), other.path);
+        assert_eq!(ours.shape, other.shape);
+        b.session.param_mut(index).copy_from_slice(a.session.param(index));
+    }
+    for trainer in [&mut a, &mut b] {
+        trainer.begin_epoch(0);
+    }
+    for step in 0..5 {
+        let losses =
+            [a.train_step(&blocks.0.dataset.train).unwrap(), b.train_step(&flat.0.dataset.train).unwrap()];
+        assert_eq!(losses[0].to_bits(), losses[1].to_bits(), "step {step}: {losses:?}");
+    }
+    for index in 0..count {
+        let bits = |t: &Trainer| t.session.param(index).iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&a), bits(&b), "{}", blocks.1.params.decls[index].path);
     }
 }

@@ -1,0 +1,282 @@
+//! Names inside lists of layers: what a `from` means, and what a param stands for.
+
+use crate::config::fields::Fields;
+use crate::config::names::INPUT;
+use crate::config::tree::{Data, Entry, Value};
+use crate::diag::{At, Diag, suggest};
+use crate::model::blocks::BLOCK_INPUT;
+
+/// A source of numbers for a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// The dataset's input.
+    Input,
+    /// The output of an earlier layer, by position.
+    Layer(usize),
+}
+
+/// The open lists of layers: the network's, then one for each block that is open in the one before.
+#[derive(Debug)]
+pub struct Scopes<'a>(Vec<Scope<'a>>);
+
+/// Names and values that hold for one list of layers.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    /// The block that is opened; none for the network itself.
+    pub block: Option<&'a str>,
+    /// What full names start with: `stage/2/`.
+    pub prefix: String,
+    pub inputs: Vec<Feed>,
+    pub args: Vec<Arg<'a>>,
+    pub items: Vec<Item>,
+    /// The item that is being read.
+    pub current: usize,
+    pub trainable: bool,
+    /// The uses of blocks that led here, outermost first.
+    pub trail: Vec<(At, String)>,
+}
+
+/// An item of a list, known by its name.
+#[derive(Debug)]
+pub struct Item {
+    pub name: String,
+    pub at: At,
+    /// None before it is read, or if it cannot be.
+    pub output: Option<Feed>,
+}
+
+/// A param's value, and the scope that the names in it belong to.
+#[derive(Clone, Debug)]
+pub struct Arg<'a> {
+    pub param: &'a str,
+    pub value: &'a Value,
+    pub scope: usize,
+}
+
+/// A value that took a param's place.
+#[derive(Clone, Debug)]
+pub struct Swap {
+    pub value: At,
+    pub dollar: At,
+    pub param: String,
+}
+
+/// How a layer came to be read: for messages.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// The uses of blocks that led here, outermost first.
+    trail: Vec<(At, String)>,
+    /// Values that took a param's place.
+    swaps: Vec<Swap>,
+}
+
+impl Context {
+    /// The mistake with the places that led there.
+    pub fn explain(&self, diag: Diag) -> Diag {
+        let at = diag.at.clone();
+        let swaps = self.swaps.iter().filter(|s| at.as_ref() == Some(&s.value));
+        let diag = swaps.fold(diag, |diag, s| diag.also(&s.dollar, format!("`{}` stands here", s.param)));
+        self.trail.iter().fold(diag, |diag, (at, label)| diag.also(at, label))
+    }
+}
+
+/// Notes a mistake once: a block's own is found again at every use.
+pub fn note(diags: &mut Vec<Diag>, diag: Diag) {
+    if !diags.iter().any(|d| d.at == diag.at && d.message == diag.message) {
+        diags.push(diag);
+    }
+}
+
+impl Scope<'_> {
+    /// The item that is being read.
+    pub fn own(&self) -> &Item {
+        &self.items[self.current]
+    }
+
+    /// The name of the item that is being read, in the whole network.
+    pub fn full_name(&self) -> String {
+        format!("{}{}", self.prefix, self.own().name)
+    }
+
+    pub fn context(&self, swaps: &[Swap]) -> Context {
+        Context { trail: self.trail.clone(), swaps: swaps.to_vec() }
+    }
+
+    /// Complains of a name that the item that is being read cannot have.
+    pub fn check_name(&self, f: &mut Fields<'_>) {
+        let name = &self.own().name;
+        if name.is_empty() || name.contains('/') {
+            let hint = "a name is not empty and has no `/`".to_string();
+            f.error("name", format!("`{name}` cannot name a layer"), Some(hint));
+        } else if name == INPUT {
+            f.error("name", "`input` is the dataset's input", Some("choose another name".into()));
+        } else if let Some(first) = self.items[..self.current].iter().find(|i| i.name == *name) {
+            let diag = Diag::new(format!("two layers are named `{name}`")).at(&f.place("name"));
+            f.push(diag.also(&first.at, "the first"));
+        }
+    }
+}
+
+impl<'a> Scopes<'a> {
+    /// The network's scope alone.
+    pub fn network() -> Scopes<'a> {
+        Scopes(vec![Scope {
+            block: None,
+            prefix: String::new(),
+            inputs: vec![Feed::Input],
+            args: vec![],
+            items: vec![],
+            current: 0,
+            trainable: true,
+            trail: vec![],
+        }])
+    }
+
+    pub fn push(&mut self, scope: Scope<'a>) {
+        self.0.push(scope);
+    }
+
+    pub fn pop(&mut self) {
+        self.0.pop();
+    }
+
+    /// How many blocks are open.
+    pub fn depth(&self) -> usize {
+        self.0.len() - 1
+    }
+
+    pub fn innermost(&self) -> &Scope<'a> {
+        self.0.last().expect("the network's scope is never closed")
+    }
+
+    pub fn innermost_mut(&mut self) -> &mut Scope<'a> {
+        self.0.last_mut().expect("the network's scope is never closed")
+    }
+
+    /// The blocks that are open, outermost first.
+    pub fn blocks(&self) -> Vec<&'a str> {
+        self.0.iter().filter_map(|s| s.block).collect()
+    }
+
+    /// An item of the innermost list, with the values of params in place of their names, which are
+    /// noted. A layer's `from` stays: it is looked up.
+    pub fn substitute(&self, item: &Value, swaps: &mut Vec<Swap>) -> Value {
+        let mut item = item.clone();
+        match &mut item.data {
+            Data::Table(table) => {
+                for Entry { value, .. } in table.entries.iter_mut().filter(|e| e.key != "from") {
+                    *value = self.substituted(value, self.depth(), swaps);
+                }
+                item
+            }
+            _ => self.substituted(&item, self.depth(), swaps),
+        }
+    }
+
+    fn substituted(&self, value: &Value, scope: usize, swaps: &mut Vec<Swap>) -> Value {
+        let mut data = value.data.clone();
+        match &mut data {
+            Data::Str(text) => {
+                if let Some(arg) = self.arg(text, scope) {
+                    let found = self.substituted(arg.value, arg.scope, swaps);
+                    let (dollar, param) = (value.at.clone(), text.clone());
+                    swaps.push(Swap { value: found.at.clone(), dollar, param });
+                    return found;
+                }
+            }
+            Data::Array(items) => items.iter_mut().for_each(|v| *v = self.substituted(v, scope, swaps)),
+            Data::Table(table) => {
+                table.entries.iter_mut().for_each(|e| e.value = self.substituted(&e.value, scope, swaps));
+            }
+            _ => {}
+        }
+        Value { data, at: value.at.clone() }
+    }
+
+    fn arg(&self, text: &str, scope: usize) -> Option<&Arg<'a>> {
+        let name = text.strip_prefix('$')?;
+        self.0[scope].args.iter().find(|a| a.param == name)
+    }
+
+    /// Reads `from`. A name that is wrong is told and stands for something, so that reading goes on.
+    pub fn read_from(&self, f: &mut Fields<'_>) -> Vec<Feed> {
+        let scope = self.innermost();
+        let Some(value) = f.raw("from") else {
+            return match scope.current.checked_sub(1) {
+                None => scope.inputs.clone(),
+                Some(before) => vec![scope.items[before].output.unwrap_or(Feed::Input)],
+            };
+        };
+        f.resolve("from", value.into());
+        if value.as_array().is_some_and(<[Value]>::is_empty) {
+            f.error("from", "names no layer", None);
+        }
+        let (found, wrong) = self.look_up(value, self.depth());
+        wrong.into_iter().for_each(|diag| f.push(diag));
+        found
+    }
+
+    /// What the names in a value stand for, and what is wrong with them.
+    fn look_up(&self, value: &Value, scope: usize) -> (Vec<Feed>, Vec<Diag>) {
+        match &value.data {
+            Data::Array(items) => {
+                let (feeds, wrong): (Vec<_>, Vec<_>) =
+                    items.iter().map(|item| self.look_up(item, scope)).unzip();
+                (feeds.concat(), wrong.concat())
+            }
+            Data::Str(name) if name == BLOCK_INPUT && scope > 0 => (self.0[scope].inputs.clone(), vec![]),
+            Data::Str(name) if name == INPUT && scope == 0 => (vec![Feed::Input], vec![]),
+            Data::Str(name) => match self.arg(name, scope) {
+                Some(arg) => {
+                    let (feeds, wrong) = self.look_up(arg.value, arg.scope);
+                    let here = |diag: Diag| diag.also(&value.at, format!("`{name}` stands here"));
+                    (feeds, wrong.into_iter().map(here).collect())
+                }
+                None => match self.named(name, scope) {
+                    Ok(feed) => (vec![feed], vec![]),
+                    Err(diag) => (vec![Feed::Input], vec![diag.at(&value.at)]),
+                },
+            },
+            _ => {
+                let diag = Diag::new(format!("`from` names layers, found {}", value.kind())).at(&value.at);
+                (vec![Feed::Input], vec![diag.hint("from = \"a\" or from = [\"a\", \"b\"]")])
+            }
+        }
+    }
+
+    /// The output of an earlier layer of a scope.
+    fn named(&self, name: &str, scope: usize) -> Result<Feed, Diag> {
+        let Scope { block, items, current, .. } = &self.0[scope];
+        let (earlier, later) = items.split_at(*current);
+        if let Some(item) = earlier.iter().find(|i| i.name == name) {
+            return Ok(item.output.unwrap_or(Feed::Input));
+        }
+        let own = &later[0].name;
+        if name == own {
+            let message = format!("the layer `{own}` cannot be its own input: that is a cycle");
+            return Err(Diag::new(message));
+        }
+        if let Some(item) = later.iter().find(|i| i.name == name) {
+            let message = format!("`{name}` comes later than the layer `{own}` that reads it");
+            return Err(Diag::new(message)
+                .also(&item.at, "it stands here")
+                .hint("a layer reads only layers above it; if each needs the other, that is a cycle"));
+        }
+        let readable = earlier.iter().filter(|i| i.output.is_some()).map(|i| i.name.as_str());
+        let inside = name.split_once('/').and_then(|(outer, _)| earlier.iter().find(|i| i.name == outer));
+        let (place, hint) = match block {
+            None => (String::new(), suggest(name, &readable.chain([INPUT]).collect::<Vec<_>>())),
+            Some(_) if name == INPUT => ("in a block".into(), Some("the block's input is `$input`".into())),
+            Some(block) => {
+                let outside = self.0[..scope].iter().any(|s| s.items.iter().any(|i| i.name == name));
+                let seen = "a block sees its own layers and `$input`; a param can name one beside the use";
+                let near = || suggest(name, &readable.chain([BLOCK_INPUT]).collect::<Vec<_>>());
+                let hint = if outside { Some(seen.to_string()) } else { near() };
+                (format!("in the block `{block}`"), hint)
+            }
+        };
+        let of_outer = |item: &Item| format!("of a block only the output is seen: `{}`", item.name);
+        let message = format!("there is no layer `{name}` {place}");
+        Err(Diag::new(message.trim_end()).maybe_hint(hint).maybe_hint(inside.map(of_outer)))
+    }
+}
