@@ -23,6 +23,10 @@ pub struct Product {
     pub c_row: usize,
     /// Two nested loops over taps: count, stride in A, stride in B.
     pub taps: [(usize, usize, usize); 2],
+    /// `[before, after]`: the first `before - t` rows have no part in inner tap t, and the last
+    /// `after - t` none in tap t from the end; together at most two rows of any tap. A begins with
+    /// what is there, and is as much shorter.
+    pub edges: [usize; 2],
 }
 
 /// What the sums begin with.
@@ -47,7 +51,7 @@ const SERIAL: usize = 1 << 17;
 impl Product {
     /// `A[m x k] * B[k x n]`, all row-major and dense.
     pub fn dense(m: usize, n: usize, k: usize) -> Product {
-        Product { m, n, k, a_row: k, a_k: 1, b_k: n, c_row: n, taps: ONE_TAP }
+        Product { m, n, k, a_row: k, a_k: 1, b_k: n, c_row: n, taps: ONE_TAP, edges: [0; 2] }
     }
 
     /// `A^T * B` with A stored as [k x m], row-major and dense.
@@ -60,10 +64,18 @@ impl Product {
         let taps = |which: fn(&(usize, usize, usize)) -> usize| {
             self.taps.iter().fold(0, |sum: usize, t| sum.saturating_add(reach_of(t.0, which(t))))
         };
-        let a = taps(|t| t.1) + reach_of(self.m, self.a_row) + reach_of(self.k, self.a_k) + 1;
+        let missing = self.edges.map(|edge| edge.saturating_mul(self.taps[1].1));
+        let a = (taps(|t| t.1) + reach_of(self.m, self.a_row) + reach_of(self.k, self.a_k) + 1)
+            .saturating_sub(missing[0] + missing[1]);
         let b = taps(|t| t.2) + reach_of(self.k, self.b_k) + self.n;
         let c = reach_of(self.m, self.c_row) + self.n;
         (a, b, c)
+    }
+
+    /// Whether the tiles can leave out so many rows at the edges of an inner tap.
+    pub fn leaves_out([before, after]: [usize; 2], taps: usize) -> bool {
+        let rows = |t: usize| before.saturating_sub(t) + after.saturating_sub(taps - 1 - t);
+        before.max(after) <= 2 && (0..taps).all(|t| rows(t) <= 2)
     }
 
     fn is_empty(&self) -> bool {
@@ -82,6 +94,7 @@ impl Product {
         let sums = self.k > 0 && self.taps.iter().all(|t| t.0 > 0);
         assert!(!sums || (a.len() >= need_a && b.len() >= need_b), "operand too short for {self:?}");
         assert!(c.len() >= need_c, "result too short for {self:?}");
+        assert!(Product::leaves_out(self.edges, self.taps[1].0), "edges too wide for {self:?}");
         if let Start::Bias(bias) = start {
             assert!(bias.len() >= self.n, "bias too short for {self:?}");
         }
@@ -100,7 +113,7 @@ impl Product {
         start: Start<'_>,
         columns: std::ops::Range<usize>,
     ) {
-        let panel = set.most_vectors * set.lanes;
+        let panel = set.panel();
         let mut from = columns.start;
         while from < columns.end {
             let width = panel.min(columns.end - from);
@@ -137,35 +150,39 @@ impl Product {
         k0: usize,
         k: usize,
     ) {
-        let vectors = width.div_ceil(set.lanes);
-        let tiles = self.m.div_ceil(set.rows[vectors - 1]);
-        let (rows, longer) = (self.m / tiles, self.m % tiles);
-        let mut row = 0;
-        for t in 0..tiles {
-            // Rows are dealt evenly: 11 rows are 6 + 5, not 6 and a thin rest.
-            let rows = rows + usize::from(t < longer);
-            // SAFETY: offsets stay within the extents, which the caller vouches for.
-            unsafe {
-                let tile = Tile {
-                    a: a.as_ptr().wrapping_add(row * self.a_row + k0 * self.a_k),
-                    b: b.as_ptr().wrapping_add(k0 * self.b_k + from),
-                    c: c.add(row * self.c_row + from),
-                    a_row: self.a_row,
-                    a_k: self.a_k,
-                    b_k: self.b_k,
-                    c_row: self.c_row,
-                    k,
-                    taps: self.taps,
-                    columns: width,
-                    start: match start {
-                        Start::Zero => TileStart::Zero,
-                        Start::Bias(bias) => TileStart::Bias(bias.as_ptr().add(from)),
-                        Start::Add => TileStart::C,
-                    },
-                };
-                (set.run)(rows, vectors, &tile);
+        let tiles = set.tiles[width.div_ceil(set.lanes) - 1];
+        let count = self.m.div_ceil(tiles.len());
+        // Rows are dealt evenly: 11 rows are 6 + 5, not 6 and a thin rest.
+        let (rows, longer) = (self.m / count, self.m % count);
+        // SAFETY: offsets stay within the extents, which the caller vouches for.
+        let mut tile = unsafe {
+            Tile {
+                a: a.as_ptr().wrapping_add(k0 * self.a_k).wrapping_sub(self.edges[0] * self.taps[1].1),
+                b: b.as_ptr().add(k0 * self.b_k + from),
+                c: c.add(from),
+                a_row: self.a_row,
+                a_k: self.a_k,
+                b_k: self.b_k,
+                c_row: self.c_row,
+                k,
+                taps: self.taps,
+                edges: [0; 2],
+                columns: width,
+                start: match start {
+                    Start::Zero => TileStart::Zero,
+                    Start::Bias(bias) => TileStart::Bias(bias.as_ptr().add(from)),
+                    Start::Add => TileStart::C,
+                },
             }
-            row += rows;
+        };
+        for t in 0..count {
+            let rows = rows + usize::from(t < longer);
+            tile.edges[0] = if t == 0 { self.edges[0] } else { 0 };
+            tile.edges[1] = if t + 1 == count { self.edges[1] } else { 0 };
+            // SAFETY: the tile lies inside the operands, which the caller vouches for.
+            unsafe { tiles[rows - 1](&tile) };
+            tile.a = tile.a.wrapping_add(rows * self.a_row);
+            tile.c = tile.c.wrapping_add(rows * self.c_row);
         }
     }
 
@@ -218,6 +235,7 @@ impl Product {
         let (need_a, need_b, _) = self.extents();
         assert!(self.k == 0 || (a.len() >= need_a && b.len() >= need_b), "operand too short for {self:?}");
         assert!(first + reach_of(self.m, self.c_row) + self.n <= c.len(), "result too short for {self:?}");
+        assert!(self.edges == [0; 2], "edges of {self:?} cannot be cut");
         // SAFETY: the rows lie inside C, as checked; the caller promises that they are ours.
         unsafe {
             let pointer = c.pointer(first);
@@ -232,7 +250,7 @@ impl Product {
     /// Rows and columns of one task: about two tasks per thread, whole tiles each.
     fn cut(&self, threads: usize) -> (usize, usize) {
         let set = tile_set();
-        let panel = set.most_vectors * set.lanes;
+        let panel = set.panel();
         if threads == 1 {
             return (self.m, self.n);
         }
@@ -242,7 +260,7 @@ impl Product {
             return (self.m, panels.div_ceil(wanted) * panel);
         }
         let columns = panel.min(self.n);
-        let tile_rows = set.rows[columns.div_ceil(set.lanes).min(set.rows.len()) - 1];
+        let tile_rows = set.rows(columns);
         let rows = self.m.div_ceil(wanted.div_ceil(panels)).next_multiple_of(tile_rows);
         (rows.min(self.m), columns)
     }
@@ -299,8 +317,14 @@ mod tests {
                 };
                 for t1 in 0..p.taps[0].0 {
                     for t2 in 0..p.taps[1].0 {
+                        let (before, after) =
+                            (p.edges[0].saturating_sub(t2), p.edges[1].saturating_sub(p.taps[1].0 - 1 - t2));
+                        if i < before || i + after >= p.m {
+                            continue;
+                        }
                         for k in 0..p.k {
-                            let x = a[t1 * p.taps[0].1 + t2 * p.taps[1].1 + i * p.a_row + k * p.a_k];
+                            let at = t1 * p.taps[0].1 + t2 * p.taps[1].1 + i * p.a_row + k * p.a_k;
+                            let x = a[at - p.edges[0] * p.taps[1].1];
                             let y = b[t1 * p.taps[0].2 + t2 * p.taps[1].2 + k * p.b_k + j];
                             sum += f64::from(x) * f64::from(y);
                         }
@@ -359,9 +383,27 @@ mod tests {
             b_k: 21,
             c_row: 25,
             taps: [(3, 50, 126), (2, 9, 378)],
+            edges: [0; 2],
         };
         check(&p);
         check(&Product { a_row: 1, a_k: 8, taps: [(4, 100, 200), (1, 0, 0)], ..p });
+    }
+
+    /// A row of a convolution at the edges of its image: neighbouring taps are one row apart.
+    #[test]
+    fn edges_equal_the_twin() {
+        for m in [1, 2, 3, 7, 30, 61] {
+            for (taps, edges) in
+                [(1, [1, 1]), (2, [0, 1]), (3, [1, 1]), (3, [2, 2]), (3, [2, 0]), (5, [2, 2]), (5, [1, 2])]
+            {
+                for n in [5, 16, 70] {
+                    let all = [(2, 400, 300), (taps, 6, 90)];
+                    let p = Product { a_row: 6, taps: all, edges, ..Product::dense(m, n, 6) };
+                    check(&Product { b_k: n, ..p });
+                }
+            }
+        }
+        assert!(!Product::leaves_out([3, 0], 3) && !Product::leaves_out([2, 2], 2));
     }
 
     #[test]

@@ -59,7 +59,8 @@ impl Geometry {
     fn row_product(&self, width: usize) -> Product {
         let (channels, columns) = (self.group_channels(), &self.columns);
         // A kernel row is one run of numbers where its inputs are contiguous.
-        let joined = columns.dilation == 1 && self.groups == 1;
+        let skips = self.skips_columns();
+        let joined = columns.dilation == 1 && self.groups == 1 && !skips;
         let tap = (columns.kernel, columns.dilation * self.channels, channels * self.filters);
         let tap_row = columns.kernel * channels * self.filters;
         Product {
@@ -70,6 +71,7 @@ impl Geometry {
             a_k: 1,
             b_k: self.filters,
             c_row: self.filters,
+            edges: if skips { [columns.before, columns.after] } else { [0; 2] },
             taps: [
                 (self.rows.kernel, self.rows.dilation * self.line(), tap_row),
                 if joined { (1, 0, 0) } else { tap },

@@ -1,15 +1,48 @@
 //! The gradient of the image.
 
-use super::{Geometry, blocks, bordered};
-use crate::kernels::axis::Taps;
+use super::{Geometry, MANY, blocks, bordered};
+use crate::kernels::axis::{Axis, Taps};
 use crate::kernels::gemm::{Product, Start};
 use crate::kernels::par::{Pool, for_chunks};
 
 impl Geometry {
     /// Numbers of the output's gradient with its border; 0 if it needs none.
     pub fn bordered_len(&self) -> usize {
-        let columns = self.columns.bordered();
-        if columns == self.columns.output { 0 } else { self.rows.output * columns * self.filters }
+        match self.gradient_border() {
+            [0, 0] => 0,
+            [before, after] => self.rows.output * (before + self.columns.output + after) * self.filters,
+        }
+    }
+
+    /// Zero columns left and right of the output's gradient.
+    fn gradient_border(&self) -> [usize; 2] {
+        let Axis { grad_before, grad_after, .. } = self.columns;
+        if self.skips_gradient() { [0; 2] } else { [grad_before, grad_after] }
+    }
+
+    /// Whether outputs that do not exist left and right are left out of the sums.
+    fn skips_gradient(&self) -> bool {
+        let columns = &self.columns;
+        columns.grad_before + columns.grad_after > 0
+            && columns.dilation == 1
+            && self.group_filters() >= MANY
+            && (0..columns.stride.min(columns.input))
+                .all(|phase| Product::leaves_out(self.missing(phase), columns.taps(phase).count))
+    }
+
+    /// How many of the first tap's outputs lie before the first, and of the last tap's after the
+    /// last, for the inputs of a phase.
+    fn missing(&self, phase: usize) -> [usize; 2] {
+        let (columns, taps) = (&self.columns, self.columns.taps(phase));
+        let inputs = (columns.input - phase).div_ceil(columns.stride);
+        let end = taps.first + taps.count + inputs - 1;
+        match taps.count {
+            0 => [0; 2],
+            _ => [
+                columns.grad_before.saturating_sub(taps.first),
+                end.saturating_sub(columns.grad_before + columns.output),
+            ],
+        }
     }
 
     /// The kernel as the input's gradient needs it: taps in reverse order, each transposed to
@@ -40,7 +73,7 @@ impl Geometry {
         (dx, scratch): (&mut [f32], &mut [f32]),
         start: Start<'_>,
     ) {
-        let border = (self.columns.grad_before * self.filters, self.columns.grad_after * self.filters);
+        let border = self.gradient_border().map(|columns| columns * self.filters);
         let d = bordered(dy, self.output_row(), border, scratch);
         let (channels, filters) = (self.group_channels(), self.group_filters());
         let passes = self.passes(channels);
@@ -73,13 +106,19 @@ impl Geometry {
         (rows, width, start): (Taps, usize, Start<'_>),
     ) {
         let (channels, filters, stride) = (self.group_channels(), self.group_filters(), self.columns.stride);
-        let line = self.columns.bordered() * self.filters;
+        let skips = self.skips_gradient();
+        let [left, right] = self.gradient_border();
+        let line = (left + self.columns.output + right) * self.filters;
         let tap_len = self.filters * channels;
         let tap_row = self.columns.kernel * tap_len;
         // A kernel row is one run of numbers where its outputs are contiguous.
-        let joined = stride == 1 && self.columns.dilation == 1 && self.groups == 1;
+        let joined = stride == 1 && self.columns.dilation == 1 && self.groups == 1 && !skips;
         for phase in 0..stride.min(self.columns.input) {
             let columns = self.columns.taps(phase);
+            let edges = if skips { self.missing(phase) } else { [0; 2] };
+            // Without a border the first output that exists is number 0.
+            let first =
+                if skips { columns.first.saturating_sub(self.columns.grad_before) } else { columns.first };
             let tap = (columns.count, columns.step * self.filters, columns.tap_step * tap_len);
             let product = Product {
                 m: (self.columns.input - phase).div_ceil(stride),
@@ -89,13 +128,14 @@ impl Geometry {
                 a_k: 1,
                 b_k: channels,
                 c_row: stride * self.channels,
+                edges,
                 taps: [
                     (rows.count, rows.step * line, rows.tap_step * tap_row),
                     if joined { (1, 0, 0) } else { tap },
                 ],
             };
             product.run(
-                &d[rows.first * line + columns.first * self.filters..],
+                &d[rows.first * line + first * self.filters..],
                 &reversed[rows.tap * tap_row + columns.tap * tap_len..],
                 &mut dx[phase * self.channels..],
                 start,

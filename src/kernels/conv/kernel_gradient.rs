@@ -5,7 +5,7 @@ use crate::kernels::gemm::{Product, Start};
 
 /// Outputs of fewer pixels than this are too short a sum for one product: several images are
 /// then gathered, tap by tap, to at least `GATHERED` pixels.
-const SMALL: usize = 64;
+const SMALL: usize = 32;
 const GATHERED: usize = 256;
 
 impl Geometry {
@@ -59,26 +59,31 @@ impl Geometry {
     ) {
         let (channels, filters) = (self.group_channels(), self.group_filters());
         let (rows, columns, line) = (&self.rows, &self.columns, self.line());
+        let skips = self.skips_columns();
         // Neighbouring taps of a kernel row are one longer product where their inputs are contiguous.
-        let joined = columns.dilation == 1 && self.groups == 1;
+        let joined = columns.dilation == 1 && self.groups == 1 && !skips;
         let mut tap = first;
         while tap < first + count {
             let (row, column) = (tap / columns.kernel, tap % columns.kernel);
             let taps = if joined { (columns.kernel - column).min(first + count - tap) } else { 1 };
             let outputs = rows.outputs_through(row);
             let from = (outputs.start * rows.stride + row * rows.dilation).saturating_sub(rows.before);
+            let across = if skips { columns.outputs_through(column) } else { 0..columns.output };
+            let pixel = across.start * columns.stride + column * columns.dilation;
+            let pixel = if skips { pixel.saturating_sub(columns.before) } else { pixel };
             let product = Product {
                 m: taps * channels,
                 n: filters,
-                k: columns.output,
+                k: across.len(),
                 a_row: 1,
                 a_k: columns.stride * self.channels,
                 b_k: self.filters,
                 c_row: self.filters,
                 taps: [(outputs.len(), rows.stride * line, self.output_row()), (1, 0, 0)],
+                edges: [0; 2],
             };
-            let x = &x[from.min(rows.input - 1) * line + column * columns.dilation * self.channels..];
-            let dy = &dy[outputs.start * self.output_row()..];
+            let x = &x[from.min(rows.input - 1) * line + pixel * self.channels..];
+            let dy = &dy[outputs.start * self.output_row() + across.start * self.filters..];
             let out = &mut out[(tap - first) * channels * self.filters..];
             for group in 0..self.groups {
                 let to = group * filters;

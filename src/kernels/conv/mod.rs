@@ -3,8 +3,9 @@
 //! Channels are last, so the numbers that one output pixel reads along a kernel row are contiguous,
 //! and neighbouring pixels read at a regular distance: a row of outputs is a `Product` straight on
 //! the image, without the copies of im2col (Georganas et al., Anatomy of High-Performance Deep
-//! Learning Convolutions, 2018). Taps that fall outside above or below are left out; for those
-//! left and right the image is copied once with a border of zeros.
+//! Learning Convolutions, 2018). Taps that fall outside of the image are left out: those above and
+//! below always, those left and right where they are few columns and many channels; else the image is
+//! copied once with a border of zeros.
 
 mod forward;
 mod input_gradient;
@@ -13,6 +14,7 @@ mod kernel_gradient;
 use std::ops::Range;
 
 use crate::kernels::axis::Axis;
+use crate::kernels::gemm::Product;
 use crate::shape::Window;
 
 /// Sizes of a convolution: image `[rows, columns, channels]`, kernel
@@ -35,6 +37,10 @@ const PASS_COLUMNS: usize = 64;
 
 /// Images narrower than this are one long row to a kernel of 1 x 1.
 const NARROW: usize = 32;
+
+/// From so many channels on, columns outside of the image are left out of the sums. With fewer, the
+/// runs along k would be too short, and a copy of the image is cheap.
+const MANY: usize = 8;
 
 /// How a kernel is cut for the cache: columns of one pass, and whether kernel rows go one by one.
 #[derive(Clone, Copy)]
@@ -87,7 +93,17 @@ impl Geometry {
 
     /// Numbers of the image with its border; 0 if it needs none.
     pub fn padded_len(&self) -> usize {
-        if self.columns.padded() == self.columns.input { 0 } else { self.rows.input * self.line() }
+        if self.line() == self.columns.input * self.channels { 0 } else { self.rows.input * self.line() }
+    }
+
+    /// Whether taps left and right of the image are left out of the sums, and no border is needed.
+    fn skips_columns(&self) -> bool {
+        let Axis { before, after, kernel, stride, dilation, .. } = self.columns;
+        before + after > 0
+            && dilation == 1
+            && (stride == 1 || before.max(after) == 1)
+            && Product::leaves_out([before, after], kernel)
+            && self.group_channels() >= MANY
     }
 
     fn group_channels(&self) -> usize {
@@ -98,17 +114,21 @@ impl Geometry {
         self.filters / self.groups
     }
 
-    /// Numbers of one row of the padded image.
-    fn line(&self) -> usize {
-        self.columns.padded() * self.channels
+    /// Zeros left and right of each row of the image.
+    fn border(&self) -> [usize; 2] {
+        let border = [self.columns.before, self.columns.after];
+        if self.skips_columns() { [0; 2] } else { border.map(|columns| columns * self.channels) }
     }
 
-    /// Rows of the image with zeros left and right, in `scratch` where that needs a copy.
+    /// Numbers of one row of the image with its border.
+    fn line(&self) -> usize {
+        self.columns.input * self.channels + self.border().iter().sum::<usize>()
+    }
+
+    /// Rows of the image with their border, in `scratch` where that needs a copy.
     fn padded<'a>(&self, image: &'a [f32], rows: Range<usize>, scratch: &'a mut [f32]) -> &'a [f32] {
         let row = self.columns.input * self.channels;
-        let image = &image[rows.start * row..rows.end * row];
-        let (before, after) = (self.columns.before * self.channels, self.columns.after * self.channels);
-        bordered(image, row, (before, after), scratch)
+        bordered(&image[rows.start * row..rows.end * row], row, self.border(), scratch)
     }
 
     /// How the kernel is cut for products of `columns` columns.
@@ -122,12 +142,7 @@ impl Geometry {
 }
 
 /// Rows with zeros before and after each; the rows themselves where there are none to add.
-fn bordered<'a>(
-    x: &'a [f32],
-    row: usize,
-    (before, after): (usize, usize),
-    scratch: &'a mut [f32],
-) -> &'a [f32] {
+fn bordered<'a>(x: &'a [f32], row: usize, [before, after]: [usize; 2], scratch: &'a mut [f32]) -> &'a [f32] {
     if before + after == 0 {
         return x;
     }
@@ -232,6 +247,23 @@ mod tests {
         }
     }
 
+    /// Borders are not copied where the runs along k are long enough.
+    #[test]
+    fn wide_layers_need_no_border() {
+        let window = Window { kernel: 3, stride: 1, dilation: 1, padding: Padding::Same };
+        let strided = Window { stride: 2, ..window };
+        let valid = Window { padding: Padding::Valid, ..window };
+        for window in [window, strided, valid, Window { kernel: 2, ..window }, Window { kernel: 5, ..window }]
+        {
+            let g = Geometry::new(&[window; 2], [16, 16], 16, 32, 1);
+            assert_eq!((g.padded_len(), g.bordered_len()), (0, 0), "{window:?}");
+        }
+        let first = Geometry::new(&[window; 2], [16, 16], 3, 32, 1);
+        assert_eq!((first.padded_len(), first.bordered_len()), (16 * 18 * 3, 0));
+        let wide = Geometry::new(&[Window { kernel: 7, ..window }; 2], [16, 16], 16, 16, 1);
+        assert_eq!((wide.padded_len(), wide.bordered_len()), (16 * 22 * 16, 16 * 22 * 16));
+    }
+
     #[test]
     fn large_kernels_go_part_by_part() {
         let window = Window { kernel: 3, stride: 1, dilation: 1, padding: Padding::Same };
@@ -245,13 +277,15 @@ mod tests {
     #[test]
     fn every_kind_of_window_equals_the_definition() {
         for padding in [Padding::Valid, Padding::Same, Padding::Causal] {
-            for (kernel, step) in [(1, 1), (1, 2), (2, 3), (3, 1), (4, 2)] {
+            for (kernel, step) in [(1, 1), (1, 2), (2, 3), (3, 1), (4, 2), (5, 1)] {
                 let strided = Window { kernel, stride: step, dilation: 1, padding };
                 let dilated = Window { kernel, stride: 1, dilation: step, padding };
                 for groups in [1, 2] {
                     check(&Geometry::new(&[strided; 2], [12, 11], 2, 4, groups));
                     check(&Geometry::new(&[dilated, strided], [11, 5], 4, 2, groups));
                 }
+                check(&Geometry::new(&[strided; 2], [6, 7], 9, 11, 1));
+                check(&Geometry::new(&[strided; 2], [5, 6], 16, 16, 2));
             }
         }
     }

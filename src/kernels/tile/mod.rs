@@ -6,6 +6,8 @@
 
 use crate::kernels::isa::{Isa, isa};
 
+#[macro_use]
+mod rows;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -28,6 +30,9 @@ pub(super) struct Tile {
     pub k: usize,
     /// Two nested loops over taps: count, stride in A, stride in B.
     pub taps: [(usize, usize, usize); 2],
+    /// `[before, after]`: the first `before - t2` rows have no part in inner tap t2, and the last
+    /// `after - t2` none in tap t2 from the end; together at most two rows of any tap.
+    pub edges: [usize; 2],
     /// Columns of the tile, at most NV vectors.
     pub columns: usize,
     pub start: TileStart,
@@ -43,15 +48,26 @@ pub(super) enum TileStart {
     C,
 }
 
+/// Computes a tile of the size it is made for.
+pub(super) type TileFn = unsafe fn(&Tile);
+
 /// The tile kernels of an instruction set.
 pub(super) struct TileSet {
     pub lanes: usize,
-    /// Most vectors of a tile.
-    pub most_vectors: usize,
-    /// `rows[NV - 1]`: most rows of a tile with NV vectors.
-    pub rows: &'static [usize],
-    /// Computes a tile of `rows` x `vectors`; both within the limits above.
-    pub run: unsafe fn(rows: usize, vectors: usize, tile: &Tile),
+    /// `tiles[NV - 1][MR - 1]`: NV vectors, MR rows.
+    pub tiles: &'static [&'static [TileFn]],
+}
+
+impl TileSet {
+    /// Most columns of a tile.
+    pub fn panel(&self) -> usize {
+        self.tiles.len() * self.lanes
+    }
+
+    /// Most rows of a tile with this many columns.
+    pub fn rows(&self, columns: usize) -> usize {
+        self.tiles[columns.div_ceil(self.lanes) - 1].len()
+    }
 }
 
 pub(super) fn tile_set() -> &'static TileSet {
@@ -67,14 +83,3 @@ pub(super) fn tile_set_of(isa: Isa) -> &'static TileSet {
         _ => &portable::SET,
     }
 }
-
-/// Calls `tile::<MR, NV>` for run-time rows and vectors.
-macro_rules! dispatch {
-    ($rows:expr, $vectors:expr, $tile:expr; $($nv:literal: [$($mr:literal)*]),*) => {
-        match ($vectors, $rows) {
-            $($( ($nv, $mr) => tile::<$mr, $nv>($tile), )*)*
-            (v, r) => unreachable!("no tile of {r} rows and {v} vectors"),
-        }
-    };
-}
-pub(super) use dispatch;
