@@ -30,22 +30,23 @@ fn dot(sum: f32, a: Pair, b: Pair) -> f32 {
 /// # Safety
 /// All that the tile reads and writes is valid memory.
 pub unsafe fn run(rows: usize, _vectors: usize, t: &Tile) {
-    let [(n1, a1, b1), (n2, a2, b2)] = t.taps;
+    let p = t.product;
+    let [(n1, a1, b1), (n2, a2, b2)] = p.taps;
     for r in 0..rows {
-        for j in 0..t.columns {
+        for j in 0..p.n {
             // SAFETY: every access is to an element that the caller vouches for: rows and columns
             // below the tile's, k and taps below their counts.
             unsafe {
-                let c = t.c.add(r * t.c_row + j);
+                let c = t.c.add(r * p.c_row + j);
                 let mut sum = match t.start {
                     TileStart::Zero => 0.0,
                     TileStart::Bias(bias) => *bias.add(j),
                     TileStart::C => *c,
                 };
                 for (i1, i2) in (0..n1).flat_map(|i1| (0..n2).map(move |i2| (i1, i2))) {
-                    for k in 0..t.k {
-                        let a = *t.a.add(i1 * a1 + i2 * a2 + r * t.a_row + k * t.a_k);
-                        let b = *t.b.add(i1 * b1 + i2 * b2 + k * t.b_k + j);
+                    for k in 0..p.k {
+                        let a = *t.a.add(i1 * a1 + i2 * a2 + r * p.a_row + k * p.a_k);
+                        let b = *t.b.add(i1 * b1 + i2 * b2 + k * p.b_k + j);
                         sum = dot(sum, a, b);
                     }
                 }

@@ -52,20 +52,14 @@ pub struct Product {
 /// One tap: a plain product.
 pub const ONE_TAP: [(usize, usize, usize); 2] = [(1, 0, 0), (1, 0, 0)];
 
-/// What one tile computes. Pointers are to the tile's first element.
+/// Some rows of a product. Pointers are to the tile's first element; it is read in place, for what is
+/// copied just before it is used makes the processor wait.
 #[derive(Clone, Copy)]
-pub(super) struct Tile {
+pub(super) struct Tile<'a> {
+    pub product: &'a Product,
     pub a: *const Pair,
     pub b: *const Pair,
     pub c: *mut f32,
-    pub a_row: usize,
-    pub a_k: usize,
-    pub b_k: usize,
-    pub c_row: usize,
-    pub k: usize,
-    pub taps: [(usize, usize, usize); 2],
-    /// Columns of the tile, at most two vectors.
-    pub columns: usize,
     pub start: TileStart,
 }
 
@@ -132,16 +126,10 @@ impl Product {
             // Rows are dealt evenly: 32 rows are 16 + 16, not 28 and a thin rest.
             let rows = rows + usize::from(t < longer);
             let tile = Tile {
+                product: self,
                 a: a.as_ptr().wrapping_add(row * self.a_row),
                 b: b.as_ptr(),
                 c: c.wrapping_add(row * self.c_row),
-                a_row: self.a_row,
-                a_k: self.a_k,
-                b_k: self.b_k,
-                c_row: self.c_row,
-                k: self.k,
-                taps: self.taps,
-                columns: self.n,
                 start,
             };
             // SAFETY: A and B are as long as the strides reach, C by the caller's promise.

@@ -106,7 +106,7 @@ macro_rules! dispatch_sliding {
 pub unsafe fn run(rows: usize, vectors: usize, t: &Tile) {
     // SAFETY: passed on from the caller.
     unsafe {
-        if t.a_row == 1 {
+        if t.product.a_row == 1 {
             dispatch!(rows, vectors, t, true;
                 1: [1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28],
                 2: [1 2 3 4 5 6 7 8 9 10 11 12])
@@ -127,9 +127,10 @@ unsafe fn tile<const MR: usize, const NV: usize, const UNIT: bool>(t: &Tile) {
     // SAFETY: every access is to an element that the caller vouches for: rows below MR, columns of C
     // below `columns` (masked in the last vector), k and taps below their counts.
     unsafe {
-        let a_row = if UNIT { 1 } else { t.a_row };
-        let last = lanes(t.columns - (NV - 1) * 16);
-        let whole = t.columns == NV * 16;
+        let p = t.product;
+        let a_row = if UNIT { 1 } else { p.a_row };
+        let last = lanes(p.n - (NV - 1) * 16);
+        let whole = p.n == NV * 16;
         let mask = |v: usize| if v + 1 == NV { last } else { 0xFFFF };
         let mut acc = [[_mm512_setzero_ps(); NV]; MR];
         for (r, row) in acc.iter_mut().enumerate() {
@@ -137,16 +138,16 @@ unsafe fn tile<const MR: usize, const NV: usize, const UNIT: bool>(t: &Tile) {
                 match t.start {
                     TileStart::Zero => {}
                     TileStart::Bias(bias) => *a = _mm512_maskz_loadu_ps(mask(v), bias.add(v * 16)),
-                    TileStart::C => *a = _mm512_maskz_loadu_ps(mask(v), t.c.add(r * t.c_row + v * 16)),
+                    TileStart::C => *a = _mm512_maskz_loadu_ps(mask(v), t.c.add(r * p.c_row + v * 16)),
                 }
             }
         }
-        let [(n1, a1, b1), (n2, a2, b2)] = t.taps;
+        let [(n1, a1, b1), (n2, a2, b2)] = p.taps;
         for i1 in 0..n1 {
             for i2 in 0..n2 {
                 let mut a = t.a.add(i1 * a1 + i2 * a2);
                 let mut b = t.b.add(i1 * b1 + i2 * b2);
-                for _ in 0..t.k {
+                for _ in 0..p.k {
                     let mut bv = [_mm512_setzero_si512(); NV];
                     for (v, x) in bv.iter_mut().enumerate() {
                         *x = _mm512_loadu_si512(b.add(v * 16).cast());
@@ -157,18 +158,18 @@ unsafe fn tile<const MR: usize, const NV: usize, const UNIT: bool>(t: &Tile) {
                             *sum = _mm512_dpbf16_ps(*sum, pairs(x), pairs(*b));
                         }
                     }
-                    a = a.wrapping_add(t.a_k);
-                    b = b.wrapping_add(t.b_k);
+                    a = a.wrapping_add(p.a_k);
+                    b = b.wrapping_add(p.b_k);
                 }
             }
         }
         for (r, row) in acc.iter().enumerate() {
             for (v, sum) in row.iter().enumerate() {
-                let p = t.c.add(r * t.c_row + v * 16);
+                let c = t.c.add(r * p.c_row + v * 16);
                 if v + 1 < NV || whole {
-                    _mm512_storeu_ps(p, *sum);
+                    _mm512_storeu_ps(c, *sum);
                 } else {
-                    _mm512_mask_storeu_ps(p, last, *sum);
+                    _mm512_mask_storeu_ps(c, last, *sum);
                 }
             }
         }
@@ -191,23 +192,24 @@ pub unsafe fn run_sliding(rows: usize, t: &Tile) {
 unsafe fn sliding<const MR: usize>(t: &Tile) {
     // SAFETY: as in `tile`; with the taps, the rows of A are SLIDE - 1 more than those of C.
     unsafe {
-        let columns = lanes(t.columns);
+        let p = t.product;
+        let columns = lanes(p.n);
         let mut acc = [_mm512_setzero_ps(); MR];
         for (r, a) in acc.iter_mut().enumerate() {
             match t.start {
                 TileStart::Zero => {}
                 TileStart::Bias(bias) => *a = _mm512_maskz_loadu_ps(columns, bias),
-                TileStart::C => *a = _mm512_maskz_loadu_ps(columns, t.c.add(r * t.c_row)),
+                TileStart::C => *a = _mm512_maskz_loadu_ps(columns, t.c.add(r * p.c_row)),
             }
         }
-        let [(n1, a1, b1), (_, _, b2)] = t.taps;
+        let [(n1, a1, b1), (_, _, b2)] = p.taps;
         for i1 in 0..n1 {
             let mut a = t.a.add(i1 * a1);
             let mut b = t.b.add(i1 * b1);
-            for _ in 0..t.k {
+            for _ in 0..p.k {
                 let taps: [__m512bh; SLIDE] =
                     std::array::from_fn(|tap| pairs(_mm512_loadu_si512(b.add(tap * b2).cast())));
-                let load = |row: usize| pairs(_mm512_set1_epi32((*a.add(row * t.a_row)).0 as i32));
+                let load = |row: usize| pairs(_mm512_set1_epi32((*a.add(row * p.a_row)).0 as i32));
                 let (mut x0, mut x1) = (load(0), load(1));
                 for (r, sum) in acc.iter_mut().enumerate() {
                     let x2 = load(r + 2);
@@ -216,16 +218,16 @@ unsafe fn sliding<const MR: usize>(t: &Tile) {
                     }
                     (x0, x1) = (x1, x2);
                 }
-                a = a.wrapping_add(t.a_k);
-                b = b.wrapping_add(t.b_k);
+                a = a.wrapping_add(p.a_k);
+                b = b.wrapping_add(p.b_k);
             }
         }
         for (r, sum) in acc.iter().enumerate() {
-            let p = t.c.add(r * t.c_row);
-            if t.columns == 16 {
-                _mm512_storeu_ps(p, *sum);
+            let c = t.c.add(r * p.c_row);
+            if p.n == 16 {
+                _mm512_storeu_ps(c, *sum);
             } else {
-                _mm512_mask_storeu_ps(p, columns, *sum);
+                _mm512_mask_storeu_ps(c, columns, *sum);
             }
         }
     }
