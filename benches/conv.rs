@@ -12,8 +12,9 @@ use nntrain::kernels::aligned::Aligned;
 use nntrain::kernels::conv::Geometry;
 use nntrain::kernels::depthwise;
 use nntrain::kernels::gemm::{Start, as_is};
-use nntrain::kernels::isa::{Isa, isa};
+use nntrain::kernels::isa::isa;
 use nntrain::kernels::par::Pool;
+use nntrain::kernels::peak::multiply_adds;
 use nntrain::shape::{Padding, Window};
 
 struct Shape {
@@ -78,73 +79,9 @@ fn best(mut f: impl FnMut()) -> f64 {
 /// GFLOP/s of one core's multiply-adds in registers.
 fn peak() -> f64 {
     const ROUNDS: usize = 1_000_000;
-    let lanes = match isa() {
-        Isa::Avx512 => 16,
-        Isa::Avx2 => 8,
-        Isa::Portable => 4,
-    };
-    let time = best(|| registers::multiply_add(isa(), black_box(ROUNDS)));
-    (2 * ROUNDS * lanes * registers::CHAINS) as f64 / time / 1e9
-}
-
-/// Chains of multiply-adds that never leave the registers.
-#[allow(unsafe_code)]
-mod registers {
-    use super::{Isa, black_box};
-
-    /// Enough independent sums to fill two units with a latency of four or five cycles.
-    pub const CHAINS: usize = 12;
-
-    pub fn multiply_add(isa: Isa, rounds: usize) {
-        match isa {
-            // SAFETY: the set in use is one that the machine has.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { avx512(rounds) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { avx2(rounds) },
-            _ => portable(rounds),
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    fn avx512(rounds: usize) {
-        use std::arch::x86_64::*;
-        let (x, y) = (_mm512_set1_ps(black_box(0.999)), _mm512_set1_ps(black_box(1e-3)));
-        let mut sums = [y; CHAINS];
-        for _ in 0..rounds {
-            for sum in &mut sums {
-                *sum = _mm512_fmadd_ps(*sum, x, y);
-            }
-        }
-        black_box(sums.map(|s| _mm512_reduce_add_ps(s)));
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    fn avx2(rounds: usize) {
-        use std::arch::x86_64::*;
-        let (x, y) = (_mm256_set1_ps(black_box(0.999)), _mm256_set1_ps(black_box(1e-3)));
-        let mut sums = [y; CHAINS];
-        for _ in 0..rounds {
-            for sum in &mut sums {
-                *sum = _mm256_fmadd_ps(*sum, x, y);
-            }
-        }
-        black_box(sums.map(|s| _mm_cvtss_f32(_mm256_castps256_ps128(s))));
-    }
-
-    fn portable(rounds: usize) {
-        let (x, y) = (black_box(0.999f32), black_box(1e-3f32));
-        let mut sums = [[y; 4]; CHAINS];
-        for _ in 0..rounds {
-            for sum in sums.as_flattened_mut() {
-                *sum = *sum * x + y;
-            }
-        }
-        black_box(sums);
-    }
+    let mut flops = 0.0;
+    let time = best(|| flops = multiply_adds(isa(), black_box(ROUNDS)));
+    flops / time / 1e9
 }
 
 fn numbers(len: usize, seed: usize) -> Aligned {

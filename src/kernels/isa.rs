@@ -5,8 +5,9 @@ use std::sync::OnceLock;
 /// Instruction sets with kernels of their own, from the plainest to the widest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
-    /// Plain Rust, vectorised by the compiler for the build's target (NEON on AArch64).
+    /// Plain Rust, vectorised by the compiler for the build's target.
     Portable,
+    Neon,
     Avx2,
     Avx512,
 }
@@ -15,6 +16,7 @@ impl Isa {
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
+            Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
         }
@@ -24,6 +26,7 @@ impl Isa {
     pub fn available(self) -> bool {
         match self {
             Isa::Portable => true,
+            Isa::Neon => cfg!(target_arch = "aarch64"),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -39,7 +42,7 @@ impl Isa {
         }
     }
 
-    pub const ALL: [Isa; 3] = [Isa::Portable, Isa::Avx2, Isa::Avx512];
+    pub const ALL: [Isa; 4] = [Isa::Portable, Isa::Neon, Isa::Avx2, Isa::Avx512];
 }
 
 /// The instruction set in use: the widest there is, or what `NNTRAIN_ISA` names if it is available.
@@ -78,7 +81,7 @@ macro_rules! simd {
                     $crate::kernels::isa::Isa::Avx512 => return unsafe { avx512($($arg),*) },
                     // SAFETY: as above.
                     $crate::kernels::isa::Isa::Avx2 => return unsafe { avx2($($arg),*) },
-                    $crate::kernels::isa::Isa::Portable => {}
+                    _ => {}
                 }
             }
             body($($arg),*)

@@ -1,6 +1,8 @@
 //! From f32 to pairs of bfloat16.
 
-use super::{Pair, hardware, pairs_of, portable};
+#[cfg(target_arch = "x86_64")]
+use super::hardware;
+use super::{Pair, pairs_of, portable};
 
 /// Neighbours of one row: `out[q] = (x[2q], x[2q + 1])`, with a zero where the row has no more.
 ///

@@ -1,6 +1,8 @@
 //! Sums of small matrix products of pairs: the form behind dense layers and convolutions.
 
-use super::{Pair, hardware, portable};
+#[cfg(target_arch = "x86_64")]
+use super::hardware;
+use super::{Pair, portable};
 use crate::kernels::gemm::Start;
 
 /// Columns of B that lie together: two vectors, as many as a tile takes.
@@ -151,6 +153,8 @@ unsafe fn run_tile(rows: usize, vectors: usize, sliding: bool, tile: &Tile) {
         // SAFETY: the instructions are there; the rest is passed on from the caller.
         return unsafe { super::x86::run(rows, vectors, tile) };
     }
+    // Without those instructions all tiles are of one kind.
+    let _ = sliding;
     // SAFETY: passed on from the caller.
     unsafe { portable::run(rows, vectors, tile) }
 }

@@ -12,6 +12,8 @@ mod rows;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 
 pub(super) use portable::multiply_add;
@@ -80,6 +82,8 @@ pub(super) fn tile_set_of(isa: Isa) -> &'static TileSet {
         Isa::Avx512 => &avx512::SET,
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => &avx2::SET,
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => &neon::SET,
         _ => &portable::SET,
     }
 }
