@@ -49,8 +49,9 @@ pub enum Command {
     /// run folder is written.
     ///
     /// `Of peak` is the larger of two shares of what this machine was measured to do at most: of the
-    /// multiply-adds that its threads do in registers (fma), and of the bandwidth of a copy in as much
-    /// memory as a step touches (copy). `Busy` is the share of the threads' time in which they had work.
+    /// multiply-adds that its threads do in registers (fma), and of the time in which a copy moves the same
+    /// bytes, from the caches or main memory, whichever they must be in by then (copy). `Busy` is the
+    /// share of the threads' time in which they had work.
     #[command(after_help = "Examples:
   nntrain time configs/cnn_mnist.toml
   nntrain time configs/mlp_mnist.toml --threads 1 --set training.batch_size=128

@@ -6,12 +6,9 @@ use serde_json::{Value, json};
 
 use crate::cli::args::TimeArgs;
 use crate::diag::Result;
-use crate::exec::Session;
 use crate::exec::machine::{self, Bound, Peaks};
 use crate::kernels::isa::isa;
 use crate::model::Experiment;
-use crate::model::lower::TRAIN;
-use crate::optim::OptimizerSpec;
 use crate::report::table::{Align, bytes, count, table};
 use crate::train::Prepared;
 use crate::train::timing::{self, Cost, LayerCost, Timing};
@@ -23,18 +20,14 @@ pub fn time(args: &TimeArgs) -> Result<String> {
     let (prepared, model) = Prepared::new(Experiment::open(&args.config, &args.sets())?, &options)?;
     let mut trainer = Trainer::new(&prepared, &model, options.pool())?;
     let optimizer = &prepared.experiment.training.optimizer;
-    let peaks = Peaks::measure(trainer.session.pool(), working_set(&trainer.session, optimizer));
+    let pool = trainer.session.pool().clone();
+    let working_set = timing::working_set(&trainer.session, optimizer);
+    let peaks = Peaks::measure(&pool, working_set);
     let laps = timing::measure(&mut trainer, &prepared.dataset.train, args.steps)?;
-    let timing = Timing::new(&model.rows, &trainer.session, optimizer, &laps);
+    let peaks = peaks.better(&Peaks::measure(&pool, working_set));
+    let timing = Timing::new(&model.rows, &trainer.session, optimizer, &laps, &peaks);
     let report = Report { name: &prepared.experiment.name, peaks, timing };
     Ok(if args.json { format!("{:#}\n", report.json()) } else { report.text() })
-}
-
-/// Bytes that a step touches: values, weights, gradients and the optimizer's state.
-fn working_set(session: &Session, optimizer: &OptimizerSpec) -> usize {
-    let layout = session.layout();
-    let state = (1 + optimizer.numbers_per_weight()) * layout.trainable_len;
-    (session.program(TRAIN).arena_len + layout.len + state) * size_of::<f32>()
 }
 
 struct Report<'a> {
@@ -65,12 +58,11 @@ impl Report<'_> {
         let s = if threads == 1 { "" } else { "s" };
         writeln!(text, "{}, {isa}, {threads} thread{s}", machine::cpu()).unwrap();
         let (all, one) = (peaks.fma / 1e9, peaks.fma_one_thread / 1e9);
-        let (copy, copied) = (peaks.copy / 1e9, bytes(peaks.copied));
-        writeln!(
-            text,
-            "Peaks: {all:.0} GFLOP/s fma ({one:.0} on one thread), {copy:.0} GB/s copy within {copied}\n"
-        )
-        .unwrap();
+        writeln!(text, "Peak of fma: {all:.0} GFLOP/s ({one:.0} on one thread)").unwrap();
+        let list =
+            |word: fn(&(usize, f64)) -> String| peaks.copy.iter().map(word).collect::<Vec<_>>().join(", ");
+        let (rates, memory) = (list(|c| format!("{:.0}", c.1 / 1e9)), list(|c| bytes(c.0)));
+        writeln!(text, "Peak of copy: {rates} GB/s within {memory}\n").unwrap();
         text.push_str(&self.layers("Layer", &timing.layers));
         let without = without_steps(&timing.layers);
         if !without.is_empty() {
@@ -107,7 +99,7 @@ impl Report<'_> {
     }
 
     fn figures(&self, cost: &Cost) -> Vec<String> {
-        let (seconds, work) = (cost.lap.seconds, cost.work);
+        let seconds = cost.lap.seconds;
         let rate = |amount: f64| match amount / seconds / 1e9 {
             rate if amount > 0.0 && seconds > 0.0 => format!("{rate:.1}"),
             _ => String::new(),
@@ -119,8 +111,8 @@ impl Report<'_> {
         vec![
             micros(seconds),
             percent(self.share_of_step(cost), 1),
-            rate(work.flops),
-            rate(work.bytes),
+            rate(cost.flops),
+            rate(cost.bytes),
             share,
             bound.to_string(),
             percent(cost.busy(self.timing.threads), 0),
@@ -147,13 +139,11 @@ impl Report<'_> {
         if step > 0.0 { cost.lap.seconds / step } else { 0.0 }
     }
 
-    /// Which peak binds, and the share of it; `None` for what has no known work.
+    /// The share of the peak that binds, and its name.
     fn of_peak(&self, cost: &Cost) -> Option<(f64, &'static str)> {
-        let (work, seconds) = (cost.work, cost.lap.seconds);
-        let known = (work.flops > 0.0 || work.bytes > 0.0) && seconds > 0.0;
-        known.then(|| match self.peaks.share(work.flops, work.bytes, seconds) {
-            (share, Bound::Fma) => (share, "fma"),
-            (share, Bound::Copy) => (share, "copy"),
+        cost.of_peak(&self.peaks).map(|(share, bound)| match bound {
+            Bound::Fma => (share, "fma"),
+            Bound::Copy => (share, "copy"),
         })
     }
 
@@ -162,6 +152,7 @@ impl Report<'_> {
         let phases =
             timing.phases().into_iter().map(|(name, cost)| (name.to_string(), self.cost_json(&cost)));
         let layers = |layers: &[LayerCost]| layers.iter().map(|l| self.layer_json(l)).collect::<Vec<_>>();
+        let copies = peaks.copy.iter().map(|(bytes, rate)| json!({"bytes": bytes, "gb_per_s": rate / 1e9}));
         json!({
             "name": self.name,
             "machine": {
@@ -170,8 +161,8 @@ impl Report<'_> {
                 "threads": timing.threads,
                 "fma_gflops": peaks.fma / 1e9,
                 "fma_gflops_one_thread": peaks.fma_one_thread / 1e9,
-                "copy_gb_per_s": peaks.copy / 1e9,
-                "copy_bytes": peaks.copied,
+                "copy_gb_per_s": peaks.copy.last().expect("at least one is measured").1 / 1e9,
+                "copies": copies.collect::<Vec<_>>(),
             },
             "step": {
                 "batch": timing.batch,
@@ -200,16 +191,16 @@ impl Report<'_> {
     }
 
     fn cost_json(&self, cost: &Cost) -> Value {
-        let (seconds, work) = (cost.lap.seconds, cost.work);
+        let seconds = cost.lap.seconds;
         let rate = |amount: f64| if seconds > 0.0 { amount / seconds / 1e9 } else { 0.0 };
         let of_peak = self.of_peak(cost);
         json!({
             "seconds": seconds,
             "share": self.share_of_step(cost),
-            "flops": work.flops,
-            "bytes": work.bytes,
-            "gflops": rate(work.flops),
-            "gb_per_s": rate(work.bytes),
+            "flops": cost.flops,
+            "bytes": cost.bytes,
+            "gflops": rate(cost.flops),
+            "gb_per_s": rate(cost.bytes),
             "of_peak": of_peak.map(|(share, _)| share),
             "bound": of_peak.map(|(_, bound)| bound),
             "busy": cost.busy(self.timing.threads),
@@ -270,11 +261,11 @@ fn percent(share: f64, digits: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compile::Work;
     use crate::train::laps::Lap;
 
     fn cost(seconds: f64, flops: f64, bytes: f64) -> Option<Cost> {
-        Some(Cost { lap: Lap { seconds, idle: seconds / 2.0 }, work: Work { flops, bytes } })
+        let copy = bytes / 1e10;
+        Some(Cost { lap: Lap { seconds, idle: seconds / 2.0 }, flops, bytes, copy })
     }
 
     fn layer(name: &str, kind: &'static str, forward: Option<Cost>, backward: Option<Cost>) -> LayerCost {
@@ -299,7 +290,7 @@ mod tests {
             optimizer: cost(3.5e-3, 0.0, 0.0).unwrap(),
             metrics: cost(0.5e-3, 0.0, 0.0).unwrap(),
         };
-        let peaks = Peaks { fma: 1e11, fma_one_thread: 5e10, copy: 1e10, copied: 1 << 20 };
+        let peaks = Peaks { fma: 1e11, fma_one_thread: 5e10, copy: vec![(1 << 20, 1e10)] };
         Report { name: "test", peaks, timing }
     }
 

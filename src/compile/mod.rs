@@ -12,7 +12,7 @@ pub mod work;
 use crate::graph::{Graph, Params, Var};
 
 pub use program::{Program, Step};
-pub use work::Work;
+pub use work::{Move, Work};
 
 /// What a program is to compute.
 #[derive(Clone, Debug, Default)]

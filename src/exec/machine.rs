@@ -1,5 +1,7 @@
 //! What the machine has, and what it could do at most.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::kernels::aligned::Aligned;
@@ -33,15 +35,15 @@ fn last_cache() -> Option<usize> {
 }
 
 /// Rates that no kernel can be faster than.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Peaks {
     /// Additions and multiplications a second: of all threads, and of one alone.
     pub fma: f64,
     pub fma_one_thread: f64,
-    /// Bytes a second, read and written ones counted, of all threads copying `copied` bytes (both
-    /// arrays together).
-    pub copy: f64,
-    pub copied: usize,
+    /// Bytes of memory, and the bytes a second (read and written ones) that all threads copy from one
+    /// half of them to the other, again and again: the rate for what was touched so many bytes ago. From
+    /// few bytes to many.
+    pub copy: Vec<(usize, f64)>,
 }
 
 /// Which peak work is up against.
@@ -51,69 +53,105 @@ pub enum Bound {
     Copy,
 }
 
-/// Time for each of the three measurements.
-const MEASURED: Duration = Duration::from_millis(100);
+/// Slices of time of which the best one counts: whatever disturbs the machine makes it slower.
+const SLICES: usize = 5;
+const SLICE: Duration = Duration::from_millis(10);
 
-/// Rounds of multiply-adds, and bytes that are copied, in one run: well under a millisecond.
-const ROUNDS: usize = 1 << 16;
-const RUN_BYTES: usize = 1 << 24;
+/// Rounds of multiply-adds, and numbers that are copied, between two looks at the clock: well under a
+/// slice.
+const ROUNDS: usize = 1 << 13;
+const PIECE: usize = 1 << 15;
+
+/// The least memory that a copy is measured in, for each thread.
+const LEAST_COPIED: usize = 1 << 15;
 
 impl Peaks {
-    /// Measures on all threads of a pool. The copy is among `working_set` bytes: small networks live in
-    /// caches, which are several times faster than main memory, and their kernels are judged by that.
-    /// Beyond four times the last cache more bytes change nothing. Takes about 0.3 s.
+    /// Measures on all threads of a pool, with copies in up to `working_set` bytes; beyond twice the last
+    /// cache more of them change nothing. Takes up to half a second.
     pub fn measure(pool: &Pool, working_set: usize) -> Peaks {
-        let run = || multiply_adds(isa(), ROUNDS);
-        let (threads, flops) = (pool.threads(), run());
-        let fma_one_thread = best_rate(run);
-        let fma = best_rate(|| {
-            pool.run(threads, |_| {
-                run();
-            });
-            threads as f64 * flops
-        });
-        let largest = 4 * last_cache().unwrap_or(1 << 26);
-        let (copy, copied) = copy_rate(pool, working_set.clamp(1 << 16, largest));
-        Peaks { fma, fma_one_thread, copy, copied }
+        let arithmetic = |_, _: &mut ()| multiply_adds(isa(), ROUNDS);
+        let fma = best_rate(pool, &mut vec![(); pool.threads()], arithmetic);
+        let fma_one_thread = best_rate(&Pool::new(1), &mut [()], arithmetic);
+        let most = 2 * last_cache().unwrap_or(1 << 25).max(1 << 25);
+        Peaks { fma, fma_one_thread, copy: copy_rates(pool, working_set.min(most)) }
     }
 
-    /// The larger share of a peak that so much work in so many seconds reaches, and of which peak.
-    pub fn share(&self, flops: f64, bytes: f64, seconds: f64) -> (f64, Bound) {
-        let (arithmetic, movement) = (flops / self.fma / seconds, bytes / self.copy / seconds);
-        if arithmetic > movement { (arithmetic, Bound::Fma) } else { (movement, Bound::Copy) }
+    /// The better figures of two measurements: a machine that has been idle may need a while.
+    pub fn better(&self, other: &Peaks) -> Peaks {
+        let rates = self.copy.iter().zip(&other.copy);
+        Peaks {
+            fma: self.fma.max(other.fma),
+            fma_one_thread: self.fma_one_thread.max(other.fma_one_thread),
+            copy: rates.map(|(a, b)| (a.0, a.1.max(b.1))).collect(),
+        }
+    }
+
+    /// Bytes a second that are copied in so much memory; between two measurements along the line through
+    /// both, over the bytes' logarithm.
+    pub fn copy_within(&self, bytes: usize) -> f64 {
+        let after = self.copy.partition_point(|(measured, _)| *measured < bytes);
+        match (after.checked_sub(1).map(|i| self.copy[i]), self.copy.get(after)) {
+            (Some(below), Some(above)) => {
+                let log = |bytes: usize| (bytes as f64).ln();
+                let way = (log(bytes) - log(below.0)) / (log(above.0) - log(below.0));
+                below.1 + way * (above.1 - below.1)
+            }
+            (Some((_, rate)), None) | (None, Some(&(_, rate))) => rate,
+            (None, None) => unreachable!("at least one copy is measured"),
+        }
     }
 }
 
-/// The best rate of many runs, each of which says how much it did: whatever disturbs makes it slower.
-fn best_rate(mut run: impl FnMut() -> f64) -> f64 {
-    let begun = Instant::now();
-    let mut best = 0.0f64;
-    while begun.elapsed() < MEASURED {
-        let started = Instant::now();
-        let done = run();
-        best = best.max(done / started.elapsed().as_secs_f64());
-    }
-    best
+/// What all threads together do in a second, at their best. `run(round, own)` says how much it did;
+/// `own` is one thing for each thread.
+fn best_rate<T: Send>(pool: &Pool, own: &mut [T], run: impl Fn(usize, &mut T) -> f64 + Sync) -> f64 {
+    let done: Vec<Mutex<f64>> = (0..SLICES).map(|_| Mutex::new(0.0)).collect();
+    let here = AtomicUsize::new(0);
+    let threads = own.len();
+    for_chunks(pool, own, 1, |_, own| {
+        // A thread that sleeps takes a while to come; without it nothing is measured.
+        here.fetch_add(1, Ordering::SeqCst);
+        while here.load(Ordering::SeqCst) < threads {
+            std::thread::yield_now();
+        }
+        let begun = Instant::now();
+        for round in 0.. {
+            let amount = run(round, &mut own[0]);
+            let slice = (begun.elapsed().as_nanos() / SLICE.as_nanos()) as usize;
+            // The run that goes beyond the end still counts: there is one for certain.
+            *done[slice.min(SLICES - 1)].lock().unwrap_or_else(|e| e.into_inner()) += amount;
+            if slice >= SLICES {
+                return;
+            }
+        }
+    });
+    let done = done.into_iter().map(|d| d.into_inner().unwrap_or_else(|e| e.into_inner()));
+    done.fold(0.0, f64::max) / SLICE.as_secs_f64()
 }
 
-/// Bytes a second that all threads together copy, and the bytes of the arrays.
-fn copy_rate(pool: &Pool, bytes: usize) -> (f64, usize) {
+/// Copies in more and more memory, up to `most` bytes.
+fn copy_rates(pool: &Pool, most: usize) -> Vec<(usize, f64)> {
     let threads = pool.threads();
-    let part = bytes / (2 * threads * size_of::<f32>());
-    let (mut from, mut to) = (Aligned::zeroed(part * threads), Aligned::zeroed(part * threads));
+    let least = LEAST_COPIED * threads;
+    let sizes = std::iter::successors(Some(least), |bytes| Some(bytes * 4)).take_while(|bytes| *bytes < most);
+    let sizes: Vec<usize> = sizes.chain([most.max(least)]).collect();
+    let numbers = most.max(least) / (2 * size_of::<f32>());
+    let (mut from, mut to) = (Aligned::zeroed(numbers), Aligned::zeroed(numbers));
     // Memory that was never written to is one page of zeros for all addresses.
     from.fill(1.0);
-    let copied = 2 * part * threads * size_of::<f32>();
-    let passes = RUN_BYTES.div_ceil(copied);
-    let rate = best_rate(|| {
-        for_chunks(pool, &mut to, part, |thread, to| {
-            for _ in 0..passes {
-                scaled_copy(0.5, &from[thread * part..][..part], to);
-            }
+    to.fill(1.0);
+    let rate = |bytes: usize| {
+        let part = bytes / (2 * threads * size_of::<f32>());
+        let own = from.chunks_exact(part).zip(to.chunks_exact_mut(part)).take(threads);
+        let rate = best_rate(pool, &mut own.collect::<Vec<_>>(), |round, (from, to)| {
+            let start = round % part.div_ceil(PIECE) * PIECE;
+            let piece = start..(start + PIECE).min(part);
+            scaled_copy(0.5, &from[piece.clone()], &mut to[piece.clone()]);
+            (2 * piece.len() * size_of::<f32>()) as f64
         });
-        (passes * copied) as f64
-    });
-    (rate, copied)
+        (bytes, rate)
+    };
+    sizes.into_iter().map(rate).collect()
 }
 
 #[cfg(test)]
@@ -121,19 +159,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearer_peak_binds() {
-        let peaks = Peaks { fma: 100.0, fma_one_thread: 50.0, copy: 10.0, copied: 1 };
-        assert_eq!(peaks.share(300.0, 20.0, 4.0), (0.75, Bound::Fma));
-        assert_eq!(peaks.share(300.0, 36.0, 4.0), (0.9, Bound::Copy));
-        assert_eq!(peaks.share(0.0, 10.0, 1.0), (1.0, Bound::Copy));
+    fn copies_between_the_measured_ones_lie_between() {
+        let copy = vec![(1 << 10, 100.0), (1 << 12, 80.0), (1 << 13, 10.0)];
+        let peaks = Peaks { fma: 1.0, fma_one_thread: 1.0, copy };
+        let rates = [1, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 20].map(|bytes| peaks.copy_within(bytes));
+        assert_eq!(rates, [100.0, 100.0, 90.0, 80.0, 10.0, 10.0]);
+    }
+
+    #[test]
+    fn the_better_figures_count() {
+        let a = Peaks { fma: 1.0, fma_one_thread: 4.0, copy: vec![(10, 5.0), (20, 1.0)] };
+        let b = Peaks { fma: 2.0, fma_one_thread: 3.0, copy: vec![(10, 4.0), (20, 3.0)] };
+        let better = Peaks { fma: 2.0, fma_one_thread: 4.0, copy: vec![(10, 5.0), (20, 3.0)] };
+        assert_eq!(a.better(&b), better);
     }
 
     #[test]
     fn peaks_are_found_for_any_number_of_threads_and_bytes() {
-        for (threads, bytes) in [(1, 1), (2, 1 << 20), (3, 1_000_003)] {
+        for (threads, bytes, copies) in [(1, 0, 1), (2, 1 << 20, 3), (3, 1_000_003, 3)] {
             let peaks = Peaks::measure(&Pool::new(threads), bytes);
-            assert!(peaks.fma > 0.0 && peaks.fma_one_thread > 0.0 && peaks.copy > 0.0, "{peaks:?}");
-            assert!(peaks.copied > 0 && peaks.copied <= bytes.max(1 << 16), "{peaks:?}");
+            assert!(peaks.fma > 0.0 && peaks.fma_one_thread > 0.0, "{peaks:?}");
+            assert!(peaks.copy.iter().all(|(_, rate)| *rate > 0.0), "{peaks:?}");
+            assert!(peaks.copy.is_sorted_by_key(|c| c.0) && peaks.copy.len() == copies, "{peaks:?}");
         }
     }
 }

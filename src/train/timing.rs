@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::compile::{Program, Step, Work};
+use crate::compile::{Move, Program, Step, Work};
 use crate::data::Part;
 use crate::diag::Result;
 use crate::exec::Session;
+use crate::exec::machine::{Bound, Peaks};
 use crate::model::lower::{LayerRow, TRAIN};
 use crate::optim::OptimizerSpec;
 use crate::train::laps::{Lap, Laps, Moment};
@@ -65,14 +66,35 @@ pub fn measure(trainer: &mut Trainer, part: &Part, steps: Option<usize>) -> Resu
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     pub lap: Lap,
-    pub work: Work,
+    /// Additions and multiplications.
+    pub flops: f64,
+    /// Bytes read and written.
+    pub bytes: f64,
+    /// Seconds in which a copy could move these bytes, from where they are.
+    pub copy: f64,
 }
 
 impl Cost {
+    fn of(lap: Lap, work: &Work, peaks: &Peaks) -> Cost {
+        let bytes = work.moves.iter().map(|m| m.bytes as f64).sum();
+        let copy = work.moves.iter().map(|m| m.bytes as f64 / peaks.copy_within(m.within)).sum();
+        Cost { lap, flops: work.flops, bytes, copy }
+    }
+
     fn add(&mut self, other: Cost) {
         self.lap.seconds += other.lap.seconds;
         self.lap.idle += other.lap.idle;
-        self.work = self.work + other.work;
+        self.flops += other.flops;
+        self.bytes += other.bytes;
+        self.copy += other.copy;
+    }
+
+    /// The larger of two shares: of the arithmetic that the machine could have done in the time, and of
+    /// the time that a copy of the same bytes would have taken. `None` for what has no known work.
+    pub fn of_peak(&self, peaks: &Peaks) -> Option<(f64, Bound)> {
+        let known = (self.flops > 0.0 || self.bytes > 0.0) && self.lap.seconds > 0.0;
+        let (fma, copy) = (self.flops / peaks.fma / self.lap.seconds, self.copy / self.lap.seconds);
+        known.then_some(if fma > copy { (fma, Bound::Fma) } else { (copy, Bound::Copy) })
     }
 
     /// The share of the threads' time in which they had work.
@@ -119,18 +141,30 @@ pub struct Timing {
 
 impl Timing {
     /// Sums laps by layer. `rows` are the model's layers.
-    pub fn new(rows: &[LayerRow], session: &Session, optimizer: &OptimizerSpec, laps: &Laps) -> Timing {
+    pub fn new(
+        rows: &[LayerRow],
+        session: &Session,
+        optimizer: &OptimizerSpec,
+        laps: &Laps,
+        peaks: &Peaks,
+    ) -> Timing {
         let program = session.program(TRAIN);
-        let mut layers = layer_costs(rows, program, laps);
+        let whole = working_set(session, optimizer);
+        let moved = |stage, numbers: usize| {
+            let moves = vec![Move { bytes: numbers * size_of::<f32>(), within: whole }];
+            Cost::of(laps.median(stage), &Work { flops: 0.0, moves }, peaks)
+        };
+        let work = program.work(program.batch, state_bytes(session, optimizer));
+        let mut layers = layer_costs(rows, program, |step| {
+            Cost::of(laps.median(Stage::Program(step)), &work[step], peaks)
+        });
         let penalised = penalised(session);
         if penalised > 0 {
             let mut regularizers = LayerCost::new("regularizers", "regularizers");
             // Weights are read, gradients added to.
-            let lap = laps.median(Stage::Program(program.steps.len()));
-            regularizers.backward = Some(Cost { lap, work: moved(3 * penalised) });
+            regularizers.backward = Some(moved(Stage::Program(program.steps.len()), 3 * penalised));
             layers.push(regularizers);
         }
-        let alone = |stage, numbers| Cost { lap: laps.median(stage), work: moved(numbers) };
         // Weights and the optimizer's state are read and written, gradients read.
         let updated = (3 + 2 * optimizer.numbers_per_weight()) * session.layout().trainable_len;
         Timing {
@@ -138,11 +172,11 @@ impl Timing {
             steps: laps.steps(),
             threads: laps.threads(),
             mean: laps.mean(),
-            data: alone(Stage::Data, 0),
+            data: moved(Stage::Data, 0),
             forward: sum(layers.iter().filter_map(|l| l.forward)),
             backward: sum(layers.iter().filter_map(|l| l.backward)),
-            optimizer: alone(Stage::Optimizer, updated),
-            metrics: alone(Stage::Metrics, 0),
+            optimizer: moved(Stage::Optimizer, updated),
+            metrics: moved(Stage::Metrics, 0),
             layers,
         }
     }
@@ -211,19 +245,17 @@ impl LayerCost {
     }
 }
 
-/// The costs of the model's layers, and of the loss behind them.
-fn layer_costs(rows: &[LayerRow], program: &Program, laps: &Laps) -> Vec<LayerCost> {
+/// The costs of the model's layers, and of the loss behind them, from those of the program's steps.
+fn layer_costs(rows: &[LayerRow], program: &Program, cost: impl Fn(usize) -> Cost) -> Vec<LayerCost> {
     let mut layers: Vec<LayerCost> = rows.iter().map(|r| LayerCost::new(&r.name, r.kind)).collect();
     layers.push(LayerCost::new("loss", "loss"));
     // What belongs to no layer is the loss.
     let place = |name: &str| rows.iter().position(|r| r.name == name).unwrap_or(rows.len());
     for (index, step) in program.steps.iter().enumerate() {
         let node = program.node_of(index);
-        let lap = laps.median(Stage::Program(index));
-        let cost = Cost { lap, work: program.work(index, program.batch) };
         let layer = &mut layers[place(&node.layer)];
         let pass = if matches!(step, Step::Forward(_)) { &mut layer.forward } else { &mut layer.backward };
-        pass.get_or_insert_default().add(cost);
+        pass.get_or_insert_default().add(cost(index));
         layer.fuse(node.fused.iter().map(|f| f.op));
     }
     for (node, fused) in program.nodes.iter().flat_map(|n| n.fused.iter().map(move |f| (n, f))) {
@@ -241,9 +273,16 @@ fn penalised(session: &Session) -> usize {
     decls.filter(|d| d.trainable && d.penalty.is_some()).map(|d| d.size()).sum()
 }
 
-/// Work that only moves so many numbers.
-fn moved(numbers: usize) -> Work {
-    Work { flops: 0.0, bytes: (numbers * size_of::<f32>()) as f64 }
+/// Bytes of the optimizer's state.
+fn state_bytes(session: &Session, optimizer: &OptimizerSpec) -> usize {
+    optimizer.numbers_per_weight() * session.layout().trainable_len * size_of::<f32>()
+}
+
+/// Bytes that a training step touches: values, weights, gradients and the optimizer's state.
+pub fn working_set(session: &Session, optimizer: &OptimizerSpec) -> usize {
+    let layout = session.layout();
+    let numbers = session.program(TRAIN).arena_len + layout.len + layout.trainable_len;
+    numbers * size_of::<f32>() + state_bytes(session, optimizer)
 }
 
 fn sum(costs: impl Iterator<Item = Cost>) -> Cost {
@@ -299,7 +338,8 @@ mod tests {
     fn timing() -> Timing {
         let (prepared, rows, trainer) = trainer();
         let optimizer = &prepared.experiment.training.optimizer;
-        Timing::new(&rows, &trainer.session, optimizer, &laps(&trainer))
+        let peaks = Peaks { fma: 1e9, fma_one_thread: 1e9, copy: vec![(1, 1e9)] };
+        Timing::new(&rows, &trainer.session, optimizer, &laps(&trainer), &peaks)
     }
 
     fn micros(cost: Option<Cost>) -> Option<f64> {
@@ -341,7 +381,7 @@ mod tests {
         // Adam's two moments and the weights are read and written, gradients read.
         let weights: f64 =
             [36, 4, 36 * 4 * 8, 8, 80, 10].iter().map(|n: &usize| n.next_multiple_of(16) as f64).sum();
-        assert_eq!(timing.optimizer.work.bytes, 7.0 * 4.0 * weights);
+        assert_eq!(timing.optimizer.bytes, 7.0 * 4.0 * weights);
     }
 
     #[test]
@@ -355,6 +395,19 @@ mod tests {
             ("regularizers", 1, None, Some(14.0)),
         ];
         assert_eq!(found.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_nearer_peak_binds() {
+        let peaks = Peaks { fma: 100.0, fma_one_thread: 50.0, copy: vec![(10, 10.0), (1000, 1.0)] };
+        let cost = |flops, moves: &[(usize, usize)]| {
+            let moves = moves.iter().map(|(bytes, within)| Move { bytes: *bytes, within: *within }).collect();
+            Cost::of(Lap { seconds: 4.0, idle: 0.0 }, &Work { flops, moves }, &peaks).of_peak(&peaks)
+        };
+        assert_eq!(cost(300.0, &[(20, 10)]), Some((0.75, Bound::Fma)));
+        // Near and far bytes take their own time.
+        assert_eq!(cost(100.0, &[(20, 10), (1, 1000)]), Some((0.75, Bound::Copy)));
+        assert_eq!(cost(0.0, &[]), None);
     }
 
     #[test]
