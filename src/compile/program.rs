@@ -37,6 +37,8 @@ pub enum Role {
     Gradient(Var),
     Scratch,
     Partial,
+    /// What a forward step leaves for its backward step.
+    Notes,
 }
 
 #[derive(Debug)]
@@ -63,6 +65,7 @@ pub struct ForwardStep {
     pub y: Vec<Option<Slot>>,
     pub updates: Vec<Option<Slot>>,
     pub scratch: Vec<Option<Slot>>,
+    pub notes: Vec<Option<Slot>>,
 }
 
 #[derive(Debug)]
@@ -75,6 +78,7 @@ pub struct BackwardStep {
     pub dx: Vec<Option<Slot>>,
     pub add: Bits,
     pub scratch: Vec<Option<Slot>>,
+    pub notes: Vec<Option<Slot>>,
 }
 
 impl Step {
@@ -84,9 +88,9 @@ impl Step {
         let some =
             |lists: &[&Vec<Option<Slot>>]| lists.iter().flat_map(|l| l.iter().flatten().copied()).collect();
         match self {
-            Step::Forward(s) => (some(&[&s.x]), some(&[&s.y, &s.updates, &s.scratch])),
+            Step::Forward(s) => (some(&[&s.x]), some(&[&s.y, &s.updates, &s.scratch, &s.notes])),
             Step::Seed { into, .. } => (vec![], vec![*into]),
-            Step::Backward(s) => (some(&[&s.x, &s.y]), some(&[&s.dy, &s.dx, &s.scratch])),
+            Step::Backward(s) => (some(&[&s.x, &s.y, &s.notes]), some(&[&s.dy, &s.dx, &s.scratch])),
             Step::Accumulate { into, from } => (vec![*from], vec![*into]),
         }
     }

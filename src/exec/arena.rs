@@ -45,6 +45,7 @@ pub fn run_step(program: &Program, index: usize, memory: &mut Memory, cx: &Ctx<'
                     y: Views::new(blocks, &step.y, n),
                     updates: Views::new(blocks, &step.updates, n),
                     scratch: Views::new(blocks, &step.scratch, n),
+                    notes: Views::new(blocks, &step.notes, n),
                 }
             };
             program.nodes[step.node].op.forward(&io, cx);
@@ -59,6 +60,7 @@ pub fn run_step(program: &Program, index: usize, memory: &mut Memory, cx: &Ctx<'
                     dx: Views::new(blocks, &step.dx, n),
                     add: step.add,
                     scratch: Views::new(blocks, &step.scratch, n),
+                    notes: Views::new(blocks, &step.notes, n),
                 }
             };
             program.nodes[step.node].op.backward(&io, cx);

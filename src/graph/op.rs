@@ -86,6 +86,9 @@ pub struct Signature {
     pub updates: Bits,
     pub forward_scratch: Scratch,
     pub backward_scratch: Scratch,
+    /// Numbers per sample that `forward` notes down for `backward`, besides its outputs: there is
+    /// room for them only in programs that run `backward`.
+    pub notes: usize,
     /// Whether `backward` honours `Grad::add`; else the compiler adds in a step of its own.
     pub adds: bool,
 }
@@ -101,6 +104,7 @@ impl Signature {
             updates: Bits::NONE,
             forward_scratch: Scratch::default(),
             backward_scratch: Scratch::default(),
+            notes: 0,
             adds: false,
         }
     }
@@ -152,6 +156,7 @@ pub struct Forward<'a> {
     /// Inputs named in `Signature::updates`.
     pub updates: Views<'a>,
     pub scratch: Views<'a>,
+    pub notes: Views<'a>,
 }
 
 impl<'a> Forward<'a> {
@@ -170,6 +175,11 @@ impl<'a> Forward<'a> {
     pub fn scratch(&self) -> &'a mut [f32] {
         self.scratch.write(0).expect("the op declared scratch")
     }
+
+    /// What `backward` is to find again; `None` where there will be no such call.
+    pub fn notes(&self) -> Option<&'a mut [f32]> {
+        self.notes.write(0)
+    }
 }
 
 /// The buffers of a backward step.
@@ -181,6 +191,7 @@ pub struct Backward<'a> {
     /// Bit i: add to the gradient of input i instead of storing it.
     pub add: Bits,
     pub scratch: Views<'a>,
+    pub notes: Views<'a>,
 }
 
 /// Where an input's gradient goes.
@@ -219,6 +230,11 @@ impl<'a> Backward<'a> {
 
     pub fn scratch(&self) -> &'a mut [f32] {
         self.scratch.write(0).expect("the op declared scratch")
+    }
+
+    /// What `forward` noted down.
+    pub fn notes(&self) -> &'a [f32] {
+        self.notes.read(0)
     }
 }
 
