@@ -248,7 +248,16 @@ impl Planner<'_> {
             .collect();
         let scratch = self.scratch(signature.backward_scratch);
         let notes = self.notes(index);
-        self.steps.push(DraftStep::Backward { node: index, x, y, dy, dx, add: Bits::of(&add), scratch, notes });
+        self.steps.push(DraftStep::Backward {
+            node: index,
+            x,
+            y,
+            dy,
+            dx,
+            add: Bits::of(&add),
+            scratch,
+            notes,
+        });
         self.steps.extend(later);
     }
 

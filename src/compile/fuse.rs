@@ -22,13 +22,15 @@ fn find(graph: &Graph, want: &Want) -> Option<(usize, usize)> {
     })
 }
 
-/// The node that alone reads `y`, as its only input.
+/// The node that alone reads `y`, as its only input and in its own shape: pooling gives what it reads
+/// a name of its own, which may be the same shape again.
 fn only_consumer(graph: &Graph, want: &Want, y: Var) -> Option<usize> {
     let wanted = want.outputs.iter().chain(want.losses.iter().map(|(v, _)| v)).any(|v| graph.root(*v) == y);
-    let aliased = graph.values.iter().any(|v| v.origin == Origin::Alias(y));
-    let mut readers = (0..graph.nodes.len()).filter(|n| graph.nodes[*n].inputs.contains(&y));
+    let reads = |n: &usize| graph.nodes[*n].inputs.iter().any(|v| graph.root(*v) == y);
+    let mut readers = (0..graph.nodes.len()).filter(reads);
     let (reader, more) = (readers.next()?, readers.next());
-    (!wanted && !aliased && more.is_none() && graph.nodes[reader].inputs == [y]).then_some(reader)
+    let [x] = graph.nodes[reader].inputs[..] else { return None };
+    (!wanted && more.is_none() && graph.shape(x) == graph.shape(y)).then_some(reader)
 }
 
 /// Replaces the producer by the fused op; the consumer disappears, and so does the value between.

@@ -6,6 +6,7 @@ pub mod batch_norm_inference;
 pub mod channel_sums;
 pub mod concatenate;
 pub mod conv;
+pub mod conv_pool;
 pub mod depthwise;
 pub mod dropout;
 pub mod function;

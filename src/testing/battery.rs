@@ -80,9 +80,10 @@ impl Op for Dot {
     }
 }
 
-/// A layer with its input shapes, ready to be run in all the ways that must agree.
+/// A layer, or several in a row, with the input shapes; ready to be run in all the ways that must
+/// agree. At most one of the layers has weights of a name.
 pub struct LayerCase {
-    layer: Box<dyn Layer>,
+    layers: Vec<Box<dyn Layer>>,
     inputs: Vec<Vec<usize>>,
     pub mode: Mode,
 }
@@ -108,8 +109,14 @@ struct Lowered {
 
 impl LayerCase {
     pub fn new(toml: &str, inputs: &[&[usize]]) -> LayerCase {
-        let layer = parse(toml).unwrap_or_else(|d| panic!("{toml}\n{}", d[0]));
-        LayerCase { layer, inputs: inputs.iter().map(|s| s.to_vec()).collect(), mode: Mode::Train }
+        LayerCase::chain(&[toml], inputs)
+    }
+
+    /// Each layer but the first takes what the one before it gives.
+    pub fn chain(tomls: &[&str], inputs: &[&[usize]]) -> LayerCase {
+        let read = |toml: &&str| parse(toml).unwrap_or_else(|d| panic!("{toml}\n{}", d[0]));
+        let layers = tomls.iter().map(read).collect();
+        LayerCase { layers, inputs: inputs.iter().map(|s| s.to_vec()).collect(), mode: Mode::Train }
     }
 
     fn lower(&self, batch: usize) -> Lowered {
@@ -125,13 +132,24 @@ impl LayerCase {
             })
             .collect();
         g.enter("layer", true);
-        let output =
-            self.layer.lower(&mut g, &x).unwrap_or_else(|m| panic!("{:?}: {}", self.layer, m.message));
+        let output = self.layers.iter().fold(x, |x, layer| {
+            vec![layer.lower(&mut g, &x).unwrap_or_else(|m| panic!("{layer:?}: {}", m.message))]
+        })[0];
         let shape = g.shape(output).clone();
         let cotangent = g.input(shape.clone());
         let loss = g.push(Dot { size: shape.size() }, &[output, cotangent]).unwrap();
         let graph = g.graph;
         Lowered { graph, params, output, cotangent, loss }
+    }
+
+    /// Names of the ops that the layers are computed with, after fusion.
+    pub fn ops(&self) -> Vec<&'static str> {
+        let l = self.lower(1);
+        let losses = vec![(l.loss, 1.0)];
+        let want = Want { inputs: vec![l.cotangent], outputs: vec![l.output], losses, batch: 1, threads: 1 };
+        let nodes = compile::compile(l.graph, &l.params, &want).nodes;
+        let own = nodes.iter().filter(|n| n.layer == "layer" && n.op.name() != "dot");
+        own.map(|n| n.op.name()).collect()
     }
 
     pub fn output_shape(&self) -> Shape {
@@ -255,7 +273,7 @@ impl LayerCase {
 
     /// Everything that must agree.
     pub fn check(&self) {
-        let what = format!("{:?} on {:?}", self.layer, self.inputs);
+        let what = format!("{:?} on {:?}", self.layers, self.inputs);
         let batch = 3;
         let per_sample = |i: usize| self.inputs[i].iter().product::<usize>();
         let inputs: Vec<Vec<f64>> =

@@ -9,6 +9,7 @@
 mod forward;
 mod input_gradient;
 mod kernel_gradient;
+pub mod pooled;
 
 use std::ops::Range;
 
@@ -160,7 +161,7 @@ mod tests {
     }
 
     /// Calls `f(input, kernel, output)` with the positions of all numbers that are multiplied.
-    fn for_products(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
+    pub(super) fn for_products(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
         let position = |axis: &Axis, o: usize, tap: usize| {
             (o * axis.stride + tap * axis.dilation).checked_sub(axis.before).filter(|i| *i < axis.input)
         };
