@@ -34,6 +34,7 @@ pub enum DraftStep {
         y: Vec<Option<Place>>,
         updates: Vec<Option<Place>>,
         scratch: Option<Place>,
+        notes: Option<Place>,
     },
     Seed {
         into: Place,
@@ -47,6 +48,7 @@ pub enum DraftStep {
         dx: Vec<Option<Place>>,
         add: Bits,
         scratch: Option<Place>,
+        notes: Option<Place>,
     },
     Accumulate {
         into: Place,
@@ -204,7 +206,7 @@ impl Planner<'_> {
         let x = x.iter().enumerate().map(|(i, p)| (!updates_bits.has(i)).then_some(*p)).collect();
         let y = node.outputs.iter().map(|v| Some(self.place(*v))).collect();
         let scratch = self.scratch(node.signature.forward_scratch);
-        self.steps.push(DraftStep::Forward { node: index, x, y, updates, scratch });
+        self.steps.push(DraftStep::Forward { node: index, x, y, updates, scratch, notes: None });
     }
 
     fn backward(&mut self, index: usize, wants_grad: &[bool]) {
@@ -261,7 +263,31 @@ impl Planner<'_> {
             .map(|i| signature.keep_y.has(i).then(|| self.place(node.outputs[i])))
             .collect();
         let scratch = self.scratch(signature.backward_scratch);
-        self.steps.push(DraftStep::Backward { node: index, x, y, dy, dx, add: Bits::of(&add), scratch });
+        let notes = self.notes(index);
+        self.steps.push(DraftStep::Backward {
+            node: index,
+            x,
+            y,
+            dy,
+            dx,
+            add: Bits::of(&add),
+            scratch,
+            notes,
+        });
         self.steps.extend(later);
+    }
+
+    /// A buffer from a node's forward step, which stands already, to its backward step.
+    fn notes(&mut self, index: usize) -> Option<Place> {
+        let per_sample = self.graph.nodes[index].signature.notes;
+        let place = (per_sample > 0).then(|| Place::Buffer(self.new_buffer(Role::Notes, per_sample, 0)));
+        for step in &mut self.steps {
+            if let DraftStep::Forward { node, notes, .. } = step
+                && *node == index
+            {
+                *notes = place;
+            }
+        }
+        place
     }
 }

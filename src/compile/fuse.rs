@@ -24,29 +24,31 @@ fn find(graph: &Graph, want: &Want) -> Option<(usize, usize)> {
     })
 }
 
-/// The node that alone reads `y`, once.
+/// The node that alone reads `y`, once and in its own shape: pooling gives what it reads a name of its
+/// own, which may be the same shape again.
 fn only_consumer(graph: &Graph, want: &Want, y: Var) -> Option<usize> {
-    let mut readers = (0..graph.nodes.len()).filter(|n| graph.nodes[*n].inputs.contains(&y));
+    let reads = |n: usize| graph.nodes[n].inputs.iter().filter(move |v| graph.root(**v) == y);
+    let mut readers = (0..graph.nodes.len()).filter(|n| reads(*n).next().is_some());
     let (reader, more) = (readers.next()?, readers.next());
-    let once = graph.nodes[reader].inputs.iter().filter(|v| **v == y).count() == 1;
-    (!is_read_elsewhere(graph, want, y) && more.is_none() && once).then_some(reader)
+    let same_shape = reads(reader).all(|v| graph.shape(*v) == graph.shape(y));
+    (!is_wanted(graph, want, y) && more.is_none() && reads(reader).count() == 1 && same_shape)
+        .then_some(reader)
 }
 
-/// Whether anything but a node's input needs the value.
-fn is_read_elsewhere(graph: &Graph, want: &Want, v: Var) -> bool {
-    let mut wanted = want.outputs.iter().chain(want.losses.iter().map(|(v, _)| v));
-    wanted.any(|w| graph.root(*w) == v) || graph.values.iter().any(|other| other.origin == Origin::Alias(v))
+/// Whether the value is read after the run.
+fn is_wanted(graph: &Graph, want: &Want, v: Var) -> bool {
+    want.outputs.iter().chain(want.losses.iter().map(|(v, _)| v)).any(|w| graph.root(*w) == v)
 }
 
 fn is_used(graph: &Graph, want: &Want, v: Var) -> bool {
-    is_read_elsewhere(graph, want, v) || graph.nodes.iter().any(|n| n.inputs.contains(&v))
+    is_wanted(graph, want, v) || graph.nodes.iter().flat_map(|n| &n.inputs).any(|i| graph.root(*i) == v)
 }
 
 /// The op that does both, with its inputs: the producer's, then the others of the consumer.
 fn joined(graph: &Graph, producer: usize, consumer: usize) -> Option<(Box<dyn Op>, Vec<Var>, Signature)> {
     let (first, second) = (&graph.nodes[producer], &graph.nodes[consumer]);
     let op = first.op.absorb(&*second.op)?;
-    let others = second.inputs.iter().filter(|v| **v != first.outputs[0]);
+    let others = second.inputs.iter().filter(|v| graph.root(**v) != first.outputs[0]);
     let inputs: Vec<Var> = first.inputs.iter().chain(others).copied().collect();
     let shapes: Vec<&Shape> = inputs.iter().map(|v| graph.shape(*v)).collect();
     let signature = op.infer(&shapes).ok()?;

@@ -35,15 +35,16 @@ pub fn place(graph: Graph, layout: &Layout, want: &Want, plan: Plan) -> Program 
         .steps
         .iter()
         .map(|step| match step {
-            DraftStep::Forward { node, x, y, updates, scratch } => Step::Forward(ForwardStep {
+            DraftStep::Forward { node, x, y, updates, scratch, notes } => Step::Forward(ForwardStep {
                 node: *node,
                 x: slots(x),
                 y: slots(y),
                 updates: slots(updates),
                 scratch: vec![scratch.map(slot)],
+                notes: vec![notes.map(slot)],
             }),
             DraftStep::Seed { into, weight } => Step::Seed { into: slot(*into), weight: *weight },
-            DraftStep::Backward { node, x, y, dy, dx, add, scratch } => Step::Backward(BackwardStep {
+            DraftStep::Backward { node, x, y, dy, dx, add, scratch, notes } => Step::Backward(BackwardStep {
                 node: *node,
                 x: slots(x),
                 y: slots(y),
@@ -51,6 +52,7 @@ pub fn place(graph: Graph, layout: &Layout, want: &Want, plan: Plan) -> Program 
                 dx: slots(dx),
                 add: *add,
                 scratch: vec![scratch.map(slot)],
+                notes: vec![notes.map(slot)],
             }),
             DraftStep::Accumulate { into, from } => Step::Accumulate { into: slot(*into), from: slot(*from) },
         })
@@ -83,11 +85,11 @@ fn lifetimes(plan: &Plan) -> Vec<(usize, usize)> {
     };
     for (index, step) in plan.steps.iter().enumerate() {
         let lists: Vec<&Option<Place>> = match step {
-            DraftStep::Forward { x, y, updates, scratch, .. } => {
-                x.iter().chain(y).chain(updates).chain(std::iter::once(scratch)).collect()
+            DraftStep::Forward { x, y, updates, scratch, notes, .. } => {
+                x.iter().chain(y).chain(updates).chain([scratch, notes]).collect()
             }
-            DraftStep::Backward { x, y, dy, dx, scratch, .. } => {
-                x.iter().chain(y).chain(dy).chain(dx).chain(std::iter::once(scratch)).collect()
+            DraftStep::Backward { x, y, dy, dx, scratch, notes, .. } => {
+                x.iter().chain(y).chain(dy).chain(dx).chain([scratch, notes]).collect()
             }
             DraftStep::Seed { .. } | DraftStep::Accumulate { .. } => vec![],
         };

@@ -39,6 +39,8 @@ pub enum Role {
     Gradient(Var),
     Scratch,
     Partial,
+    /// What a forward step leaves for its backward step.
+    Notes,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,7 @@ pub struct ForwardStep {
     pub y: Vec<Option<Slot>>,
     pub updates: Vec<Option<Slot>>,
     pub scratch: Vec<Option<Slot>>,
+    pub notes: Vec<Option<Slot>>,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,7 @@ pub struct BackwardStep {
     pub dx: Vec<Option<Slot>>,
     pub add: Bits,
     pub scratch: Vec<Option<Slot>>,
+    pub notes: Vec<Option<Slot>>,
 }
 
 impl Step {
@@ -86,9 +90,9 @@ impl Step {
         let some =
             |lists: &[&Vec<Option<Slot>>]| lists.iter().flat_map(|l| l.iter().flatten().copied()).collect();
         match self {
-            Step::Forward(s) => (some(&[&s.x]), some(&[&s.y, &s.updates, &s.scratch])),
+            Step::Forward(s) => (some(&[&s.x]), some(&[&s.y, &s.updates, &s.scratch, &s.notes])),
             Step::Seed { into, .. } => (vec![], vec![*into]),
-            Step::Backward(s) => (some(&[&s.x, &s.y]), some(&[&s.dy, &s.dx, &s.scratch])),
+            Step::Backward(s) => (some(&[&s.x, &s.y, &s.notes]), some(&[&s.dy, &s.dx, &s.scratch])),
             Step::Accumulate { into, from } => (vec![*from], vec![*into]),
         }
     }
@@ -104,6 +108,7 @@ impl Step {
                 y: all(&s.y),
                 updates: all(&s.updates),
                 scratch: all(&s.scratch),
+                notes: all(&s.notes),
             }),
             Step::Seed { into, weight } => Step::Seed { into: place(into), weight: *weight },
             Step::Backward(s) => Step::Backward(BackwardStep {
@@ -114,6 +119,7 @@ impl Step {
                 dx: all(&s.dx),
                 add: s.add,
                 scratch: all(&s.scratch),
+                notes: all(&s.notes),
             }),
             Step::Accumulate { into, from } => Step::Accumulate { into: place(into), from: place(from) },
         }

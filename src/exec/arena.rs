@@ -57,6 +57,7 @@ unsafe fn run(program: &Program, step: &Step, blocks: Blocks<'_>, cx: &Ctx<'_>) 
                     y: Views::new(blocks, &step.y, n),
                     updates: Views::new(blocks, &step.updates, n),
                     scratch: Views::new(blocks, &step.scratch, n),
+                    notes: Views::new(blocks, &step.notes, n),
                 }
             };
             program.nodes[step.node].op.forward(&io, cx);
@@ -71,6 +72,7 @@ unsafe fn run(program: &Program, step: &Step, blocks: Blocks<'_>, cx: &Ctx<'_>) 
                     dx: Views::new(blocks, &step.dx, n),
                     add: step.add,
                     scratch: Views::new(blocks, &step.scratch, n),
+                    notes: Views::new(blocks, &step.notes, n),
                 }
             };
             program.nodes[step.node].op.backward(&io, cx);
@@ -92,6 +94,7 @@ unsafe fn run(program: &Program, step: &Step, blocks: Blocks<'_>, cx: &Ctx<'_>) 
 #[cfg(all(test, unix))]
 mod guarded {
     use super::*;
+    use crate::kernels::aligned::round_up;
     use crate::kernels::guarded::{Guarded, Tight};
     use crate::kernels::views::{Slot, Space};
 
@@ -119,12 +122,15 @@ mod guarded {
         let (reads, writes) = step.touches();
         let mut slots = [reads.clone(), writes.clone()].concat();
         slots.dedup();
-        let lens: Vec<usize> = slots.iter().map(|s| s.len(n)).collect();
+        let scratch = step.scratch();
+        // Scratch begins on a cache line wherever it lies: then it is a few numbers longer.
+        let len = |s: &Slot| if scratch.contains(s) { round_up(s.len(n)) } else { s.len(n) };
+        let lens: Vec<usize> = slots.iter().map(len).collect();
         let mut results: Vec<Vec<Vec<f32>>> = vec![];
         for tight in Tight::BOTH {
             let mut guarded = Guarded::new(&lens, tight);
             for (i, slot) in slots.iter().enumerate() {
-                guarded.part(i).copy_from_slice(part(memory, slot, n));
+                guarded.part(i)[..slot.len(n)].copy_from_slice(part(memory, slot, n));
             }
             let place = |slot: &Slot| {
                 let i = slots.iter().position(|s| s == slot).expect("a slot of the step");
@@ -139,7 +145,6 @@ mod guarded {
             }
             results.push((0..slots.len()).map(|i| guarded.part(i).to_vec()).collect());
         }
-        let scratch = step.scratch();
         let written = |i: &usize| writes.contains(&slots[*i]) && !scratch.contains(&slots[*i]);
         let buffers: Vec<(Slot, Vec<f32>)> =
             (0..slots.len()).filter(written).map(|i| (slots[i], results[0][i].clone())).collect();

@@ -94,6 +94,9 @@ pub struct Signature {
     pub updates: Bits,
     pub forward_scratch: Scratch,
     pub backward_scratch: Scratch,
+    /// Numbers per sample that `forward` notes down for `backward`, besides its outputs: there is
+    /// room for them only in programs that run `backward`.
+    pub notes: usize,
     /// Whether `backward` honours `Grad::add`; else the compiler adds in a step of its own.
     pub adds: bool,
     /// Inputs of the first output's shape whose gradient `backward` leaves in its `dy`, where it gets
@@ -112,6 +115,7 @@ impl Signature {
             updates: Bits::NONE,
             forward_scratch: Scratch::default(),
             backward_scratch: Scratch::default(),
+            notes: 0,
             adds: false,
             left_in_dy: Bits::NONE,
         }
@@ -164,6 +168,7 @@ pub struct Forward<'a> {
     /// Inputs named in `Signature::updates`.
     pub updates: Views<'a>,
     pub scratch: Views<'a>,
+    pub notes: Views<'a>,
 }
 
 impl<'a> Forward<'a> {
@@ -182,6 +187,11 @@ impl<'a> Forward<'a> {
     pub fn scratch(&self) -> &'a mut [f32] {
         self.scratch.write(0).expect("the op declared scratch")
     }
+
+    /// What `backward` is to find again; `None` where there will be no such call.
+    pub fn notes(&self) -> Option<&'a mut [f32]> {
+        self.notes.write(0)
+    }
 }
 
 /// The buffers of a backward step.
@@ -193,6 +203,7 @@ pub struct Backward<'a> {
     /// Bit i: add to the gradient of input i instead of storing it.
     pub add: Bits,
     pub scratch: Views<'a>,
+    pub notes: Views<'a>,
 }
 
 /// Where an input's gradient goes.
@@ -232,6 +243,11 @@ impl<'a> Backward<'a> {
 
     pub fn scratch(&self) -> &'a mut [f32] {
         self.scratch.write(0).expect("the op declared scratch")
+    }
+
+    /// What `forward` noted down.
+    pub fn notes(&self) -> &'a [f32] {
+        self.notes.read(0)
     }
 }
 

@@ -57,6 +57,13 @@ impl Axis {
         axis
     }
 
+    /// The same with the first outputs only: a border that they do not reach is left away.
+    pub fn first_outputs(self, count: usize) -> Axis {
+        let output = self.output.min(count);
+        let reach = output.saturating_sub(1) * self.stride + (self.kernel - 1) * self.dilation + 1;
+        Axis { output, after: self.after.min(reach.saturating_sub(self.before + self.input)), ..self }
+    }
+
     /// Length of the input with its border.
     pub fn padded(&self) -> usize {
         self.before + self.input + self.after

@@ -7,16 +7,20 @@
 //! Gradients: of w the products of inputs and output gradients, summed over fixed shards of images
 //! and then over the shards; of x the products with the reversed kernel.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
 use crate::kernels::aligned::round_up;
+use crate::kernels::axis::Axis;
 use crate::kernels::conv::Geometry;
 use crate::kernels::gemm::{Start, as_is};
 use crate::kernels::pieces::for_pieces_with;
 use crate::kernels::sum;
+use crate::ops::conv_pool::ConvPool;
 use crate::ops::function::Function;
 use crate::ops::map::to_fuse;
+use crate::ops::max_pool::MaxPool;
 use crate::shape::{Shape, Window};
 
 /// Most shards of images that sum a kernel's gradient.
@@ -45,6 +49,17 @@ impl Conv {
         groups: usize,
     ) -> Conv {
         Conv { windows, size, g: Geometry::new(&windows, size, channels, filters, groups), f: None }
+    }
+
+    /// The function that was fused into it.
+    pub(super) fn function(&self) -> Option<&Arc<dyn Function>> {
+        self.f.as_ref()
+    }
+
+    /// Sizes in which rows are rows: a kernel of 1 x 1 takes narrow images as one long row.
+    pub(super) fn plain_geometry(&self) -> Geometry {
+        let [rows, columns] = [0, 1].map(|i| Axis::new(&self.windows[i], self.size[i]));
+        Geometry { rows, columns, ..self.g }
     }
 
     fn output_size(&self) -> [usize; 2] {
@@ -172,6 +187,9 @@ impl Op for Conv {
     }
 
     fn absorb(&self, next: &dyn Op) -> Option<Box<dyn Op>> {
+        if let Some(pool) = (next as &dyn Any).downcast_ref::<MaxPool>() {
+            return Some(Box::new(ConvPool::join(self, pool)?));
+        }
         let f = to_fuse(next).filter(|_| self.f.is_none())?;
         Some(Box::new(Conv { f: Some(f), ..*self }))
     }

@@ -18,6 +18,16 @@ impl MaxPool {
     pub fn new(dims: [usize; 3], windows: [Window; 2]) -> MaxPool {
         MaxPool { pooling: Pooling::new(dims, windows) }
     }
+
+    /// Rows and columns of a window, where windows lie one after another from the first cell on.
+    pub(super) fn tiles(&self) -> Option<[usize; 2]> {
+        self.pooling.tiles()
+    }
+
+    /// Windows along rows and columns.
+    pub(super) fn output_size(&self) -> [usize; 2] {
+        self.pooling.output_size()
+    }
 }
 
 /// The larger number; NaN if one is: a maximum must not hide a divergence.

@@ -7,6 +7,7 @@ pub mod channel_sums;
 pub mod concatenate;
 pub mod conv;
 pub mod conv_bf16;
+pub mod conv_pool;
 pub mod depthwise;
 pub mod dropout;
 pub mod function;

@@ -69,6 +69,13 @@ impl Axis {
             Cover::Overlaps
         }
     }
+
+    /// Positions of a window, where windows lie one after another from the first position on; the
+    /// last may be cut off.
+    fn tile(&self) -> Option<usize> {
+        let whole = self.pad == 0 || self.output == 1;
+        (whole && matches!(self.cover(), Cover::Tiles(_))).then(|| self.positions(0).len())
+    }
 }
 
 impl Pooling {
@@ -87,6 +94,17 @@ impl Pooling {
 
     pub fn output(&self) -> Shape {
         Shape::batch([self.rows.output, self.columns.output, self.channels])
+    }
+
+    /// Windows along rows and columns.
+    pub fn output_size(&self) -> [usize; 2] {
+        [self.rows.output, self.columns.output]
+    }
+
+    /// Rows and columns of a window, where windows tile the image from the first cell on; the last
+    /// ones may be cut off.
+    pub fn tiles(&self) -> Option<[usize; 2]> {
+        Some([self.rows.tile()?, self.columns.tile()?])
     }
 
     pub fn channels(&self) -> usize {

@@ -10,6 +10,7 @@
 mod forward;
 mod input_gradient;
 mod kernel_gradient;
+pub mod pooled;
 
 use std::ops::Range;
 
@@ -120,6 +121,11 @@ impl Geometry {
         if self.skips_columns() { [0; 2] } else { border.map(|columns| columns * self.channels) }
     }
 
+    /// Numbers of one row of the image with all that its windows reach.
+    fn padded_line(&self) -> usize {
+        self.columns.padded() * self.channels
+    }
+
     /// Numbers of one row of the image with its border.
     fn line(&self) -> usize {
         self.columns.input * self.channels + self.border().iter().sum::<usize>()
@@ -175,7 +181,7 @@ mod tests {
     }
 
     /// Calls `f(input, kernel, output)` with the positions of all numbers that are multiplied.
-    fn for_products(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
+    pub(super) fn for_products(g: &Geometry, mut f: impl FnMut(usize, usize, usize)) {
         let position = |axis: &Axis, o: usize, tap: usize| {
             (o * axis.stride + tap * axis.dilation).checked_sub(axis.before).filter(|i| *i < axis.input)
         };
@@ -286,6 +292,7 @@ mod tests {
                 }
                 check(&Geometry::new(&[strided; 2], [6, 7], 9, 11, 1));
                 check(&Geometry::new(&[strided; 2], [5, 6], 16, 16, 2));
+                check(&Geometry::new(&[strided; 2], [7, 7], 70, 5, 1));
             }
         }
     }

@@ -1,0 +1,236 @@
+//! y = the largest number of each window of f(conv(x, w) + b): a convolution and the pooling after it.
+//!
+//! x, w, b as in [`Conv`], windows that tile its outputs; y `[N, PH, PW, F]`. The functions that fuse
+//! into a convolution never fall, so `max f(v) = f(max v)`: the maximum is taken first, of fewer
+//! numbers. The gradient goes to the first output, in row-major order, that holds the maximum, as in
+//! [`MaxPool`]; which one that was is noted down in the forward pass.
+//!
+//! Gradients: only the outputs that are a maximum and have a gradient are visited; the kernel's sums
+//! go over fixed shards of images, then over the shards.
+
+use std::sync::Arc;
+
+use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
+use crate::kernels::aligned::round_up;
+use crate::kernels::conv::pooled::{Pooled, words_in};
+use crate::kernels::pieces::for_pieces_with;
+use crate::kernels::sum;
+use crate::ops::conv::{Conv, row_parts};
+use crate::ops::function::Function;
+use crate::ops::map::to_fuse;
+use crate::ops::max_pool::MaxPool;
+use crate::shape::Shape;
+
+/// Tasks that sum a kernel's gradient: shards of images, times parts of the filters.
+const TASKS: usize = 16;
+
+/// Most numbers of all shards' sums.
+const SHARD_NUMBERS: usize = 1 << 22;
+
+/// Fewest filters of a part.
+const PART_FILTERS: usize = 16;
+
+/// A convolution with its function, and the pooling that follows.
+#[derive(Clone, Debug)]
+pub struct ConvPool {
+    conv: Conv,
+    pool: MaxPool,
+    /// A function that came after the pooling, where the convolution has none.
+    f: Option<Arc<dyn Function>>,
+    p: Arc<Pooled>,
+}
+
+impl ConvPool {
+    /// `None` where the windows do not tile the convolution's outputs.
+    pub fn join(conv: &Conv, pool: &MaxPool) -> Option<ConvPool> {
+        let p = Pooled::new(&conv.plain_geometry(), pool.tiles()?, pool.output_size())?;
+        Some(ConvPool { conv: conv.clone(), pool: pool.clone(), f: None, p: Arc::new(p) })
+    }
+
+    fn function(&self) -> Option<&Arc<dyn Function>> {
+        self.conv.function().or(self.f.as_ref())
+    }
+
+    fn filters(&self) -> usize {
+        self.p.pooled_row() / self.p.windows[1]
+    }
+
+    /// Numbers of an image's notes.
+    fn notes(&self) -> usize {
+        self.p.windows[0] * self.p.notes_row()
+    }
+
+    /// Parts of the filters.
+    fn parts(&self) -> usize {
+        let even =
+            |parts: &usize| self.filters().is_multiple_of(*parts) && self.filters() / parts >= PART_FILTERS;
+        (2..=4).rev().find(even).unwrap_or(1)
+    }
+
+    /// Shards that `n` images are dealt to: depends on no number of threads, so the bits do not either.
+    fn shards(&self, n: usize) -> usize {
+        (SHARD_NUMBERS / self.p.kernel_len()).clamp(1, TASKS / self.parts()).min(n)
+    }
+
+    /// Numbers in which an image's live outputs are kept, as bits.
+    fn live(&self) -> usize {
+        self.p.words() * size_of::<u64>() / size_of::<f32>()
+    }
+
+    fn backward_scratch(&self) -> Scratch {
+        let shards = self.shards(TASKS);
+        Scratch {
+            // Live outputs and the bias's gradient by image.
+            per_sample: self.live() + self.filters(),
+            // The kernel by filter, and its gradient by shard.
+            fixed: round_up(self.p.kernel_len()) + round_up(shards * self.p.kernel_len()),
+            per_thread: self.thread_scratch(),
+        }
+    }
+
+    fn thread_scratch(&self) -> usize {
+        self.live() + round_up(self.p.gradient_scratch())
+    }
+}
+
+impl Op for ConvPool {
+    fn name(&self) -> &'static str {
+        "conv+max_pool"
+    }
+
+    fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
+        let conv = self.conv.infer(x)?;
+        let pool = self.pool.infer(&[&conv.y[0]])?;
+        let mut signature = Signature { y: pool.y, notes: self.notes(), ..conv };
+        if self.function().is_some() {
+            signature = signature.keep_y(&[0]);
+        }
+        signature.forward_scratch = Scratch::default();
+        signature.forward_scratch.per_thread = round_up(self.p.forward_scratch());
+        signature.backward_scratch = self.backward_scratch();
+        Ok(signature)
+    }
+
+    fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let (p, x, w) = (&*self.p, io.x(0), io.x(1));
+        let bias = (io.x.count() == 3).then(|| io.x(2));
+        let parts = row_parts(p.windows[0], cx.batch, cx.pool.threads());
+        let rows = p.windows[0] / parts;
+        let image = x.len() / cx.batch.max(1);
+        let (scratch, per_thread) = (io.scratch(), round_up(p.forward_scratch()));
+        let data = [io.y(0), io.notes().unwrap_or_default()];
+        let work = (cx.batch * parts, cx.batch * p.work());
+        for_pieces_with(cx.pool, work, data, scratch, per_thread, |task, [y, notes], own| {
+            let image = &x[task / parts * image..][..image];
+            let first = task % parts * rows;
+            let own = &mut own[..p.forward_scratch()];
+            p.forward(image, w, bias, first..first + rows, (y, notes, own), &|band| {
+                if let Some(f) = self.function() {
+                    f.apply_in_place(band);
+                }
+            });
+        });
+    }
+
+    fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
+        let (p, n, filters) = (&*self.p, cx.batch, self.filters());
+        let (scratch, dy, notes) = (io.scratch(), io.dy0(), io.notes());
+        // On cache lines all but the last.
+        let (by_filter, scratch) = scratch.split_at_mut(round_up(p.kernel_len()));
+        let (shard_sums, scratch) = scratch.split_at_mut(round_up(self.shards(TASKS) * p.kernel_len()));
+        let (live, scratch) = scratch.split_at_mut(n * self.live());
+        let (scratch, bias_sums) = scratch.split_at_mut(scratch.len() - n * filters);
+        let per_thread = self.thread_scratch();
+
+        let (dx, db) = (io.dx(0), if io.dx.count() == 3 { io.dx(2) } else { None });
+        let add = dx.as_ref().is_some_and(|dx| dx.add);
+        let dx = dx.map_or(&mut [][..], |dx| dx.buf);
+        let by_filter = &mut by_filter[..p.kernel_len()];
+        if !dx.is_empty() {
+            p.kernel_by_filter(cx.pool, io.x(1), by_filter);
+        }
+        let by_filter = &*by_filter;
+        let sums = if db.is_some() { &mut *bias_sums } else { &mut [] };
+        let y = self.function().map(|f| (f, io.y(0)));
+        let data = [&mut *dy, dx, sums, &mut *live];
+        for_pieces_with(
+            cx.pool,
+            (n, n * p.work()),
+            data,
+            scratch,
+            per_thread,
+            |i, [dy, dx, sums, live], own| {
+                if let Some((f, y)) = y {
+                    f.gradient_in_place(&y[i * dy.len()..][..dy.len()], dy);
+                }
+                if !sums.is_empty() {
+                    sum::rows(dy, sums);
+                }
+                let (outputs, own) = own.split_at_mut(live.len());
+                let outputs = words_in(outputs);
+                p.live_outputs(dy, &notes[i * self.notes()..][..self.notes()], outputs);
+                p.live_filters(outputs, words_in(live));
+                if !dx.is_empty() {
+                    p.input_gradient(dy, outputs, by_filter, (dx, add), own);
+                }
+            },
+        );
+        if let Some(db) = db {
+            sum::parts(cx.pool, bias_sums, db.buf, db.add);
+        }
+        if let Some(dw) = io.dx(1) {
+            let sums = &mut shard_sums[..self.shards(n) * p.kernel_len()];
+            self.kernel_gradient(cx, io.x(0), dy, words_in(live), sums, (scratch, per_thread));
+            p.fold_shards(cx.pool, sums, dw.buf, dw.add);
+        }
+    }
+
+    fn absorb(&self, next: &dyn Op) -> Option<Box<dyn Op>> {
+        let f = to_fuse(next).filter(|_| self.function().is_none())?;
+        Some(Box::new(ConvPool { f: Some(f), ..self.clone() }))
+    }
+
+    fn flops(&self, x: &[&Shape], _: &[&Shape]) -> f64 {
+        self.conv.flops(x, &[])
+    }
+
+    #[cfg(test)]
+    fn twin(
+        &self,
+        x: &[ndarray::ArrayD<f64>],
+        cx: &crate::graph::twin::TwinCtx,
+    ) -> Vec<ndarray::ArrayD<f64>> {
+        let y = self.pool.twin(&self.conv.twin(x, cx), cx);
+        y.into_iter().map(|y| self.f.as_ref().map_or(y.clone(), |f| y.mapv(|v| f.twin(v)))).collect()
+    }
+}
+
+impl ConvPool {
+    /// The kernel's gradient by shard and filter, into `sums`.
+    fn kernel_gradient(
+        &self,
+        cx: &Ctx<'_>,
+        x: &[f32],
+        dy: &[f32],
+        live: &[u64],
+        sums: &mut [f32],
+        (scratch, per_thread): (&mut [f32], usize),
+    ) {
+        let (p, n) = (&*self.p, cx.batch);
+        let (shards, parts) = (self.shards(n), self.parts());
+        let filters = self.filters() / parts;
+        let image = x.len() / n.max(1);
+        let work = (shards * parts, n * p.work());
+        for_pieces_with(cx.pool, work, [sums], scratch, per_thread, |task, [sums], own| {
+            let (shard, part) = (task / parts, task % parts);
+            let images = shard * n / shards..(shard + 1) * n / shards;
+            let x = &x[images.start * image..images.end * image];
+            let dy = &dy[images.start * p.pooled_len()..images.end * p.pooled_len()];
+            let live = &live[images.start * p.words()..images.end * p.words()];
+            p.kernel_gradient(x, dy, live, part * filters..(part + 1) * filters, (sums, own));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;
