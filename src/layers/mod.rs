@@ -15,6 +15,8 @@ mod average_pooling1d;
 mod average_pooling2d;
 mod axes;
 mod batch_normalization;
+#[cfg(test)]
+mod bf16;
 mod concatenate;
 mod conv1d;
 mod conv2d;

@@ -9,7 +9,9 @@ use crate::compile::{self, Want};
 use crate::exec::Session;
 use crate::graph::build::Origin;
 use crate::graph::twin::{self, TwinCtx};
-use crate::graph::{Backward, Builder, Ctx, Forward, Graph, Mismatch, Mode, Op, Params, Signature, Var};
+use crate::graph::{
+    Backward, Builder, Ctx, Forward, Graph, Mismatch, Mode, Op, Params, Precision, Signature, Var,
+};
 use crate::initializers;
 use crate::kernels::par::Pool;
 use crate::layers::{Arity, Layer};
@@ -97,6 +99,7 @@ pub struct LayerCase {
     layer: Box<dyn Layer>,
     inputs: Vec<Vec<usize>>,
     pub mode: Mode,
+    pub precision: Precision,
 }
 
 /// What a run gave, in f64 for comparing.
@@ -121,7 +124,8 @@ struct Lowered {
 impl LayerCase {
     pub fn new(toml: &str, inputs: &[&[usize]]) -> LayerCase {
         let layer = parse(toml).unwrap_or_else(|d| panic!("{toml}\n{}", d[0]));
-        LayerCase { layer, inputs: inputs.iter().map(|s| s.to_vec()).collect(), mode: Mode::Train }
+        let inputs = inputs.iter().map(|s| s.to_vec()).collect();
+        LayerCase { layer, inputs, mode: Mode::Train, precision: Precision::Float32 }
     }
 
     /// Layers in a row as one: the first takes the first input, a merge the next input too.
@@ -145,7 +149,7 @@ impl LayerCase {
 
     fn lower(&self, batch: usize) -> Lowered {
         let mut params = Params::default();
-        let mut g = Builder::new(&mut params, self.mode, 7);
+        let mut g = Builder::new(&mut params, self.mode, 7).with_precision(self.precision);
         g.enter("input", true);
         let x: Vec<Var> = (0..self.inputs.len())
             .map(|i| {

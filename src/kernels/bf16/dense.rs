@@ -204,3 +204,71 @@ unsafe fn product_in_blocks(product: Product, a: &[Pair], b: &[Pair], c: *mut f3
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::bf16::round;
+
+    fn numbers(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 2_654_435_761 + seed * 40_503) % 2003) as f32 / 1001.0 - 1.0).collect()
+    }
+
+    fn rounded(x: f32) -> f64 {
+        f64::from(f32::from_bits(u32::from(round(x)) << 16))
+    }
+
+    type Operation = fn(&Pool, Matrix<'_>, Matrix<'_>, Destination<'_>, &mut [Pair]);
+
+    /// `a(i, l)` and `b(l, j)` say where the numbers of the sum for C's element (i, j) lie.
+    fn check(
+        operation: Operation,
+        (m, n, k): (usize, usize, usize),
+        (a_columns, a): (usize, &dyn Fn(usize, usize) -> usize),
+        (b_columns, b): (usize, &dyn Fn(usize, usize) -> usize),
+    ) {
+        let (x, y, bias) = (numbers(m * k, 1), numbers(n * k, 2), numbers(n, 3));
+        let before = numbers(m * n, 4);
+        for start in [Start::Zero, Start::Bias(&bias), Start::Add] {
+            let mut first: Option<Vec<f32>> = None;
+            for threads in [1, 2, 5] {
+                let mut c = before.clone();
+                let destination = Destination {
+                    c: &mut c,
+                    start,
+                    finish: &|piece| piece.iter_mut().for_each(|v| *v *= 2.0),
+                };
+                let mut scratch = vec![Pair::new(f32::NAN, f32::NAN); scratch(m, n, k)];
+                let operands = (Matrix { x: &x, columns: a_columns }, Matrix { x: &y, columns: b_columns });
+                operation(&Pool::new(threads), operands.0, operands.1, destination, &mut scratch);
+                let same = first.get_or_insert_with(|| c.clone());
+                assert_eq!(*same, c, "{m} x {n} x {k}: {threads} threads and 1");
+            }
+            for (at, ours) in first.expect("set above").iter().enumerate() {
+                let (i, j) = (at / n, at % n);
+                let mut sum = f64::from(match start {
+                    Start::Zero => 0.0,
+                    Start::Bias(bias) => bias[j],
+                    Start::Add => before[at],
+                });
+                let mut size = sum.abs();
+                for l in 0..k {
+                    let product = rounded(x[a(i, l)]) * rounded(y[b(l, j)]);
+                    (sum, size) = (sum + product, size + product.abs());
+                }
+                assert!((f64::from(*ours) - 2.0 * sum).abs() < 4e-5 * size, "{ours} for {}", 2.0 * sum);
+            }
+        }
+    }
+
+    #[test]
+    fn all_three_products_equal_the_definition_on_any_threads() {
+        let sizes =
+            [(1, 1, 1), (2, 3, 5), (32, 10, 33), (7, 40, 8), (33, 70, 129), (300, 33, 64), (5, 17, 4100)];
+        for (m, n, k) in sizes {
+            check(product, (m, n, k), (k, &|i, l| i * k + l), (n, &|l, j| l * n + j));
+            check(product_transposed_b, (m, n, k), (k, &|i, l| i * k + l), (k, &|l, j| j * k + l));
+            check(product_transposed_a, (m, n, k), (m, &|i, l| l * m + i), (n, &|l, j| l * n + j));
+        }
+    }
+}

@@ -159,3 +159,6 @@ fn bordered(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
