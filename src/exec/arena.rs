@@ -4,6 +4,7 @@
 use crate::compile::program::{Program, Step};
 use crate::graph::{Backward, Ctx, Forward};
 use crate::kernels::aligned::Aligned;
+use crate::kernels::par::for_pieces;
 use crate::kernels::views::{Blocks, Views};
 
 /// The memory of a session.
@@ -70,7 +71,7 @@ pub fn run_step(program: &Program, index: usize, memory: &mut Memory, cx: &Ctx<'
         Step::Accumulate { into, from } => {
             // SAFETY: see above.
             let (into, from) = unsafe { (blocks.write(into, n), blocks.read(from, n)) };
-            add_into(into, from);
+            for_pieces(cx.pool, into, |range, into| add_into(into, &from[range]));
         }
     }
 }
