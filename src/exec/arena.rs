@@ -4,6 +4,7 @@
 use crate::compile::program::{Program, Step};
 use crate::graph::{Backward, Ctx, Forward};
 use crate::kernels::aligned::Aligned;
+use crate::kernels::par::for_pieces;
 use crate::kernels::views::{Blocks, Views};
 
 /// The memory of a session.
@@ -84,7 +85,7 @@ unsafe fn run(program: &Program, step: &Step, blocks: Blocks<'_>, cx: &Ctx<'_>) 
         Step::Accumulate { into, from } => {
             // SAFETY: see above.
             let (into, from) = unsafe { (blocks.write(into, n), blocks.read(from, n)) };
-            add_into(into, from);
+            for_pieces(cx.pool, into, |range, into| add_into(into, &from[range]));
         }
     }
 }

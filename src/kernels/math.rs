@@ -4,6 +4,9 @@
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
 
+/// Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
+const ROUNDING: f32 = 12_582_912.0;
+
 /// e^x, error below 1.5 ulp on the normal range; 0 below -103.9, infinity above 88.73, NaN for NaN.
 /// Cody-Waite reduction to |r| <= ln 2 / 2, then a polynomial of degree 7.
 #[inline(always)]
@@ -11,9 +14,8 @@ pub fn exp(x: f32) -> f32 {
     // Beyond these bounds the two-step scaling below gives infinity and zero by itself.
     let clamped = if x > 89.5 { 89.5 } else { x };
     let clamped = if clamped < -105.0 { -105.0 } else { clamped };
-    // Adding and taking away 1.5 * 2^23 rounds to the nearest integer.
-    let shifted = clamped * std::f32::consts::LOG2_E + 12_582_912.0;
-    let n = shifted - 12_582_912.0;
+    let shifted = clamped * std::f32::consts::LOG2_E + ROUNDING;
+    let n = shifted - ROUNDING;
     let r = clamped - n * LN_2_HIGH;
     let r = r - n * LN_2_LOW;
     let p = 1.987_569_2e-4;
@@ -23,15 +25,16 @@ pub fn exp(x: f32) -> f32 {
     let p = p * r + 1.666_666_5e-1;
     let p = p * r + 0.5;
     let p = p * (r * r) + r + 1.0;
-    // 2^n in two factors, so that results below the smallest normal number come out right.
-    let n = n as i32;
+    // 2^n in two factors, so that results below the smallest normal number come out right. The integer
+    // is in the low bits of the rounded number; a cast, which looks for NaN, would not be vectorised.
+    let n = (shifted.to_bits() as i32).wrapping_sub(ROUNDING.to_bits() as i32);
     let half = n >> 1;
     p * power_of_two(half) * power_of_two(n - half)
 }
 
 #[inline(always)]
 fn power_of_two(n: i32) -> f32 {
-    f32::from_bits(((n + 127) << 23) as u32)
+    f32::from_bits((n.wrapping_add(127) << 23) as u32)
 }
 
 /// 1 / (1 + e^-x), error below 3 ulp.
@@ -56,11 +59,106 @@ pub fn tanh(x: f32) -> f32 {
     y.copysign(x)
 }
 
-/// ln(1 + e^x) without overflow.
+/// ln(1 + f) for f from 1 / sqrt 2 - 1 to sqrt 2 - 1: minimax of what is left after f - f^2 / 2.
+#[inline(always)]
+fn ln_near_one(f: f32) -> f32 {
+    let p = -7.634_776e-2;
+    let p = p * f + 1.276_170_7e-1;
+    let p = p * f - 1.316_013_3e-1;
+    let p = p * f + 1.420_173_4e-1;
+    let p = p * f - 1.662_336e-1;
+    let p = p * f + 2.000_122_8e-1;
+    let p = p * f - 2.500_082e-1;
+    let p = p * f + 3.333_333e-1;
+    let square = f * f;
+    f - (0.5 * square - square * f * p)
+}
+
+/// ln x of a positive normal number, error below 1.5 ulp.
+#[inline(always)]
+pub fn ln(x: f32) -> f32 {
+    // x = 2^e m with m from 1 / sqrt 2 to sqrt 2.
+    let from = std::f32::consts::FRAC_1_SQRT_2.to_bits();
+    let above = x.to_bits().wrapping_sub(from);
+    let e = (above as i32 >> 23) as f32;
+    let m = f32::from_bits((above & 0x7F_FFFF) + from);
+    e * LN_2_HIGH + (e * LN_2_LOW + ln_near_one(m - 1.0))
+}
+
+/// ln(1 + x) for x from 0 to 1, error below 1.5 ulp.
+#[inline(always)]
+fn ln_1p(x: f32) -> f32 {
+    // Half of 1 + x, less 1; and the bit that is lost there makes no difference.
+    let halved = x > 0.414;
+    let y = ln_near_one(if halved { 0.5 * x - 0.5 } else { x });
+    if halved { LN_2_HIGH + (LN_2_LOW + y) } else { y }
+}
+
+/// ln(1 + e^x) without overflow, error below 3 ulp.
 #[inline(always)]
 pub fn softplus(x: f32) -> f32 {
-    let small = exp(-x.abs());
-    (if x > 0.0 { x } else { 0.0 }) + libm::log1pf(small)
+    (if x > 0.0 { x } else { 0.0 }) + ln_1p(exp(-x.abs()))
+}
+
+/// tanh(ln(1 + e^x)), error below 4 ulp: a ratio of sums of positive numbers.
+#[inline(always)]
+pub fn tanh_softplus(x: f32) -> f32 {
+    let n = exp(-x.abs());
+    let positive = x > 0.0;
+    let above = if positive { 1.0 + 2.0 * n } else { n * (n + 2.0) };
+    above / (above + if positive { 2.0 * n * n } else { 2.0 })
+}
+
+/// The error function, error below 1.25 ulp. Two minimax polynomials: of erf x / x - 1 in x^2 up to 1, of
+/// erfc beyond, about the middle of [1, 3.92], where the rest rounds to 1.
+#[inline(always)]
+pub fn erf(x: f32) -> f32 {
+    let a = x.abs();
+    let s = a * a;
+    let p = 7.853_867e-5;
+    let p = p * s - 8.010_195_5e-4;
+    let p = p * s + 5.188_328e-3;
+    let p = p * s - 2.685_381_2e-2;
+    let p = p * s + 1.128_358_5e-1;
+    let p = p * s - 3.761_262_6e-1;
+    let p = p * s + 1.283_791_7e-1;
+    let small = a + a * p;
+    let u = (if a > 3.92 { 3.92 } else { a } - 2.46) * (1.0 / 1.46);
+    let q = 8.559_573e-4;
+    let q = q * u - 1.633_295_2e-3;
+    let q = q * u - 2.273_712_5e-3;
+    let q = q * u + 9.093_175e-3;
+    let q = q * u - 8.075_081e-3;
+    let q = q * u - 6.535_351e-3;
+    let q = q * u + 2.870_276e-2;
+    let q = q * u - 4.509_447_6e-2;
+    let q = q * u + 4.500_474_4e-2;
+    let q = q * u - 3.060_162e-2;
+    let q = q * u + 1.393_163_3e-2;
+    let q = q * u - 3.878_042_4e-3;
+    let q = q * u + 5.033_268e-4;
+    let y = if a > 1.0 { 1.0 - q } else { small };
+    y.copysign(x)
+}
+
+/// Sine and cosine of `turn / 2^32` turns, error below 2 ulp.
+#[inline(always)]
+pub fn sin_cos(turn: u32) -> (f32, f32) {
+    // The nearest quarter turn, and what is left of it: from -pi / 4 to pi / 4.
+    let quarter = turn.wrapping_add(1 << 29) >> 30;
+    let rest = turn.wrapping_sub(quarter << 30) as i32;
+    let a = rest as f32 * (std::f32::consts::TAU / 4_294_967_296.0);
+    let s = a * a;
+    let sin = -1.951_73e-4;
+    let sin = sin * s + 8.332_178e-3;
+    let sin = sin * s - 1.666_665_5e-1;
+    let sin = a + a * s * sin;
+    let cos = 2.443_845e-5;
+    let cos = cos * s - 1.388_736_8e-3;
+    let cos = cos * s + 4.166_664_7e-2;
+    let cos = 1.0 - (0.5 * s - s * s * cos);
+    let (sin, cos) = if quarter & 1 == 0 { (sin, cos) } else { (cos, -sin) };
+    if quarter & 2 == 0 { (sin, cos) } else { (-sin, -cos) }
 }
 
 #[cfg(test)]
@@ -83,11 +181,23 @@ mod tests {
         let exp_error = worst(exp, f64::exp, -87.0, 88.7);
         let sigmoid_error = worst(sigmoid, |x| 1.0 / (1.0 + (-x).exp()), -80.0, 30.0);
         let tanh_error = worst(tanh, f64::tanh, -12.0, 12.0);
+        let ln_error = worst(ln, f64::ln, 1e-3, 4.0).max(worst(ln, f64::ln, 1e-30, 1e30));
+        let mish = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+        let tanh_softplus_error = worst(tanh_softplus, |x| mish(x).tanh(), -80.0, 30.0);
+        let erf_error = worst(erf, libm::erf, -5.0, 5.0).max(worst(erf, libm::erf, -1e-3, 1e-3));
+        let turn = |x: f32| ((x * 4096.0) as u32).wrapping_mul(1_000_003);
+        let angle = |x: f64| f64::from(turn(x as f32)) * (std::f64::consts::TAU / 4_294_967_296.0);
+        let sin_error = worst(|x| sin_cos(turn(x)).0, |x| angle(x).sin(), 0.0, 1e3);
+        let cos_error = worst(|x| sin_cos(turn(x)).1, |x| angle(x).cos(), 0.0, 1e3);
         let softplus_error = worst(softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), -80.0, 30.0);
         assert!(exp_error < 1.5, "exp {exp_error}");
         assert!(sigmoid_error < 3.0, "sigmoid {sigmoid_error}");
         assert!(tanh_error < 3.0, "tanh {tanh_error}");
         assert!(softplus_error < 3.0, "softplus {softplus_error}");
+        assert!(ln_error < 1.5, "ln {ln_error}");
+        assert!(tanh_softplus_error < 4.0, "tanh_softplus {tanh_softplus_error}");
+        assert!(erf_error < 1.25, "erf {erf_error}");
+        assert!(sin_error < 2.0 && cos_error < 2.0, "sin {sin_error} cos {cos_error}");
     }
 
     #[test]
@@ -97,6 +207,11 @@ mod tests {
         assert!(exp(f32::NAN).is_nan() && tanh(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan());
         assert_eq!((sigmoid(-200.0), sigmoid(200.0)), (0.0, 1.0));
         assert_eq!((tanh(-50.0), tanh(50.0), tanh(0.0)), (-1.0, 1.0, 0.0));
+        assert_eq!((erf(f32::INFINITY), erf(f32::NEG_INFINITY), erf(-0.0).to_bits()), (1.0, -1.0, 1 << 31));
+        assert_eq!((ln(1.0), softplus(0.0), softplus(1e10)), (0.0, std::f32::consts::LN_2, 1e10));
+        assert!(erf(f32::NAN).is_nan() && softplus(f32::NAN).is_nan() && tanh_softplus(f32::NAN).is_nan());
+        assert_eq!((tanh_softplus(f32::INFINITY), tanh_softplus(f32::NEG_INFINITY)), (1.0, 0.0));
+        assert_eq!((sin_cos(0), sin_cos(1 << 30)), ((0.0, 1.0), (1.0, 0.0)));
         assert!(exp(-100.0) > 0.0, "results below the smallest normal number are not flushed");
     }
 }

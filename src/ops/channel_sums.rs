@@ -24,7 +24,8 @@ pub const BLOCK: usize = 2048;
 const TERMS: usize = 64;
 
 /// Shortest long row, and the longest that is made of several rows.
-const LONG: Range<usize> = 256..513;
+const SHORTEST: usize = 256;
+pub const LONGEST: usize = 512;
 
 /// How rows of `channels` numbers are walked: several as one long row, which fills vector registers
 /// evenly whatever the number of channels.
@@ -41,7 +42,7 @@ impl Walk {
     pub fn new(channels: usize) -> Walk {
         // The smallest multiple of the channels and of 16 divides this.
         let even = (1..=16).find(|k| (channels * k).is_multiple_of(16)).map_or(channels, |k| channels * k);
-        let period = if even < LONG.end { even * LONG.start.div_ceil(even) } else { channels };
+        let period = if even <= LONGEST { even * SHORTEST.div_ceil(even) } else { channels };
         Walk { channels, period, block: period * (BLOCK / period).max(1) }
     }
 
@@ -244,8 +245,9 @@ mod tests {
 
     #[test]
     fn long_rows_fill_registers() {
-        for channels in 1..LONG.end {
+        for channels in 1..=LONGEST {
             let walk = Walk::new(channels);
+            assert!(walk.period <= LONGEST.max(channels));
             assert!(walk.period.is_multiple_of(channels) && walk.block.is_multiple_of(walk.period));
             assert!(walk.period == channels || walk.period.is_multiple_of(16), "{walk:?}");
         }

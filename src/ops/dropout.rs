@@ -5,16 +5,20 @@
 //! the backward pass draws the same numbers again, so that no mask is stored.
 //! Srivastava et al.: Dropout, JMLR 2014; by channel: Tompson et al., CVPR 2015.
 
-use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
+use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Op, Scratch, Signature};
 use crate::kernels::par::{Pool, for_chunks};
+use crate::ops::channel_sums::{LONGEST, Walk};
 use crate::rng::Stream;
 use crate::shape::Shape;
 
-/// Draws per task; a multiple of 4, as a block of random numbers has.
+/// Draws per task, in whole blocks of random numbers; they stay in the first-level cache.
 const CHUNK: usize = 1 << 13;
 
-/// Draws whose masks are made at a time.
-const DRAWS: usize = 64;
+/// Blocks of four draws that are made at a time.
+pub const BLOCKS: usize = 32;
+
+/// Draws that are made at a time.
+pub const DRAWS: usize = 4 * BLOCKS;
 
 /// Random numbers of one layer.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +36,26 @@ impl Draws {
         Draws { stream, series: seed.map_or(0, mix) }
     }
 
+    /// The draws from `4 * block` on, side by side: of `words[w][i]` the index is `4 * (block + i) + w`. To
+    /// be inlined into a function with vector instructions.
+    #[inline(always)]
+    pub fn words(&self, step: u32, block: usize) -> [[u32; BLOCKS]; 4] {
+        self.stream.blocks::<BLOCKS>(step, self.series | block as u64)
+    }
+
+    /// The same in order.
+    #[inline(always)]
+    fn draws(&self, step: u32, block: usize) -> [u32; DRAWS] {
+        let [a, b, c, d] = self.words(step, block);
+        let mut draws = [0; DRAWS];
+        let (blocks, _) = draws.as_chunks_mut();
+        for ((((block, a), b), c), d) in blocks.iter_mut().zip(&a).zip(&b).zip(&c).zip(&d) {
+            *block = [*a, *b, *c, *d];
+        }
+        draws
+    }
+
     /// The four draws from `4 * block` on.
-    #[inline]
     pub fn block(&self, step: u32, block: usize) -> [u32; 4] {
         self.stream.block(step, self.series | block as u64)
     }
@@ -68,59 +90,80 @@ impl Dropout {
         Dropout { spatial: Some((places, channels)), ..Dropout::new(rate, draws) }
     }
 
-    /// Factors of the draws from `first`, a multiple of 4: 0 or the scale.
-    fn factors(&self, step: u32, first: usize, out: &mut [f32]) {
-        for (i, out) in out.chunks_mut(DRAWS).enumerate() {
-            let mut bits = [0; DRAWS];
-            draw(self.draws, step, first / 4 + i * (DRAWS / 4), &mut bits);
-            for (out, bits) in out.iter_mut().zip(bits) {
-                *out = if bits < self.threshold { 0.0 } else { self.scale };
-            }
-        }
-    }
-
-    fn run(&self, pool: &Pool, step: u32, x: &[f32], y: &mut [f32], scratch: Option<&mut [f32]>) {
+    /// Drops from y, into which x, where there is one, is copied first.
+    fn run(&self, pool: &Pool, step: u32, x: Option<&[f32]>, y: &mut [f32], scratch: Option<&mut [f32]>) {
+        let keep = Keep { draws: self.draws, step, threshold: self.threshold, scale: self.scale };
         let Some((places, channels)) = self.spatial else {
             return for_chunks(pool, y, CHUNK, |c, y| {
-                let mut factors = [0.0; DRAWS];
-                for (i, y) in y.chunks_mut(DRAWS).enumerate() {
-                    let from = c * CHUNK + i * DRAWS;
-                    self.factors(step, from, &mut factors[..y.len()]);
-                    multiply(&x[from..from + y.len()], &factors, y);
+                if let Some(x) = x {
+                    y.copy_from_slice(&x[c * CHUNK..][..y.len()]);
                 }
+                drop_some(keep, c * CHUNK / 4, y);
             });
         };
         let factors = &mut scratch.expect("channels have scratch for their factors")[..y.len() / places];
-        for_chunks(pool, factors, CHUNK, |c, out| self.factors(step, c * CHUNK, out));
-        let (factors, sample) = (&*factors, places * channels);
-        for_chunks(pool, y, (CHUNK / sample).max(1) * sample, |c, y| {
-            let first = c * (CHUNK / sample).max(1);
+        for_chunks(pool, factors, CHUNK, |c, out| keep_factors(keep, c * CHUNK / 4, out));
+        let (factors, sample, walk) = (&*factors, places * channels, Walk::new(channels));
+        let samples = (CHUNK / sample).max(1);
+        for_chunks(pool, y, samples * sample, |c, y| {
+            let mut space = [0.0; LONGEST];
             for (n, y) in y.chunks_exact_mut(sample).enumerate() {
-                let n = first + n;
-                let factors = &factors[n * channels..][..channels];
-                let rows = x[n * sample..][..sample].chunks_exact(channels);
-                rows.zip(y.chunks_exact_mut(channels)).for_each(|(x, y)| multiply(x, factors, y));
+                let n = c * samples + n;
+                let mut long = &factors[n * channels..][..channels];
+                if walk.period > channels {
+                    walk.spread(long, &mut space[..walk.period]);
+                    long = &space[..walk.period];
+                }
+                multiply(x.map(|x| &x[n * sample..][..sample]), long, y);
             }
         });
     }
 }
 
+/// What a draw decides.
+#[derive(Clone, Copy)]
+struct Keep {
+    draws: Draws,
+    step: u32,
+    threshold: u32,
+    scale: f32,
+}
+
 simd! {
-    /// The draws of some blocks from `first` on. Apart from their use, in a loop of fixed length, the
-    /// compiler computes the blocks side by side: three times as fast.
-    fn draw(draws: Draws, step: u32, first: usize, out: &mut [u32; DRAWS]) {
-        let (blocks, _) = out.as_chunks_mut();
-        for (b, block) in blocks.iter_mut().enumerate() {
-            *block = draws.block(step, first + b);
+    /// Scales what the draws from `first` on keep; the rest is 0, whatever it was.
+    fn drop_some(keep: Keep, first: usize, y: &mut [f32]) {
+        for (i, y) in y.chunks_mut(DRAWS).enumerate() {
+            let bits = keep.draws.draws(keep.step, first + i * BLOCKS);
+            for (y, bits) in y.iter_mut().zip(&bits) {
+                *y = if *bits < keep.threshold { 0.0 } else { *y * keep.scale };
+            }
         }
     }
 }
 
 simd! {
-    /// `y = x factor`, and 0 where the factor is, whatever x.
-    fn multiply(x: &[f32], factors: &[f32], y: &mut [f32]) {
-        for ((y, x), factor) in y.iter_mut().zip(x).zip(factors) {
-            *y = if *factor == 0.0 { 0.0 } else { x * factor };
+    /// Factors of the draws from `first` on: 0 or the scale.
+    fn keep_factors(keep: Keep, first: usize, out: &mut [f32]) {
+        for (i, out) in out.chunks_mut(DRAWS).enumerate() {
+            let bits = keep.draws.draws(keep.step, first + i * BLOCKS);
+            for (out, bits) in out.iter_mut().zip(&bits) {
+                *out = if *bits < keep.threshold { 0.0 } else { keep.scale };
+            }
+        }
+    }
+}
+
+simd! {
+    /// Long row by long row times the factors, and 0 where they are, whatever it was. With x as
+    /// [`Dropout::run`] takes it.
+    fn multiply(x: Option<&[f32]>, factors: &[f32], y: &mut [f32]) {
+        for (i, y) in y.chunks_mut(factors.len()).enumerate() {
+            if let Some(x) = x {
+                y.copy_from_slice(&x[i * factors.len()..][..y.len()]);
+            }
+            for (y, factor) in y.iter_mut().zip(factors) {
+                *y = if *factor == 0.0 { 0.0 } else { *y * factor };
+            }
         }
     }
 }
@@ -132,6 +175,7 @@ impl Op for Dropout {
 
     fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
         let mut signature = Signature::new(x[0].clone()).differentiable(&[0]);
+        signature.left_in_dy = Bits::first(1);
         if let Some((places, channels)) = self.spatial {
             if x[0].size() != places * channels {
                 return Err(Mismatch::new(format!(
@@ -147,13 +191,15 @@ impl Op for Dropout {
 
     fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
         let scratch = self.spatial.map(|_| io.scratch());
-        self.run(cx.pool, cx.step, io.x(0), io.y(0), scratch);
+        self.run(cx.pool, cx.step, Some(io.x(0)), io.y(0), scratch);
     }
 
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
-        let Some(dx) = io.dx(0) else { return };
-        let scratch = self.spatial.map(|_| io.scratch());
-        self.run(cx.pool, cx.step, io.dy0(), dx.buf, scratch);
+        let (scratch, dy) = (self.spatial.map(|_| io.scratch()), io.dy0());
+        match io.dx(0) {
+            Some(dx) => self.run(cx.pool, cx.step, Some(dy), dx.buf, scratch),
+            None => self.run(cx.pool, cx.step, None, dy, scratch),
+        }
     }
 
     #[cfg(test)]
@@ -182,7 +228,7 @@ mod tests {
     fn run(dropout: &Dropout, step: u32, threads: usize, x: &[f32]) -> Vec<f32> {
         let mut y = vec![f32::NAN; x.len()];
         let mut scratch = vec![f32::NAN; x.len()];
-        dropout.run(&Pool::new(threads), step, x, &mut y, Some(&mut scratch));
+        dropout.run(&Pool::new(threads), step, Some(x), &mut y, Some(&mut scratch));
         y
     }
 

@@ -6,7 +6,7 @@
 use std::any::TypeId;
 use std::fmt::Debug;
 
-use crate::kernels::math::{exp, sigmoid, softplus, tanh};
+use crate::kernels::math::{erf, exp, sigmoid, softplus, tanh, tanh_softplus};
 
 /// One element-wise function. Methods are inlined into vectorised loops.
 pub trait Pointwise: Debug + Copy + Send + Sync + 'static {
@@ -25,8 +25,8 @@ pub trait Function: Debug + Send + Sync {
     fn slope_from_output(&self) -> bool;
     fn apply(&self, x: &[f32], y: &mut [f32]);
     fn apply_in_place(&self, y: &mut [f32]);
-    /// `dx = dy * slope(v)`, `v` being output or input as `slope_from_output` says.
-    fn gradient(&self, v: &[f32], dy: &[f32], dx: &mut [f32]);
+    /// `dx = dy * slope(v)`, or added to it, `v` being output or input as `slope_from_output` says.
+    fn gradient(&self, v: &[f32], dy: &[f32], dx: &mut [f32], add: bool);
     fn gradient_in_place(&self, v: &[f32], dy: &mut [f32]);
     /// `x = dy * slope` where x was the input.
     fn gradient_at(&self, dy: &[f32], x: &mut [f32]);
@@ -52,9 +52,12 @@ simd! {
 }
 
 simd! {
-    fn gradient<F: Pointwise>(f: F, v: &[f32], dy: &[f32], dx: &mut [f32]) {
-        for ((dx, v), dy) in dx.iter_mut().zip(v).zip(dy) {
-            *dx = dy * f.slope(*v);
+    fn gradient<F: Pointwise>(f: F, v: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
+        let slopes = dy.iter().zip(v).map(|(dy, v)| dy * f.slope(*v));
+        if add {
+            dx.iter_mut().zip(slopes).for_each(|(dx, slope)| *dx += slope);
+        } else {
+            dx.iter_mut().zip(slopes).for_each(|(dx, slope)| *dx = slope);
         }
     }
 }
@@ -88,8 +91,8 @@ impl<F: Pointwise> Function for F {
     fn apply_in_place(&self, y: &mut [f32]) {
         apply_in_place(*self, y);
     }
-    fn gradient(&self, v: &[f32], dy: &[f32], dx: &mut [f32]) {
-        gradient(*self, v, dy, dx);
+    fn gradient(&self, v: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
+        gradient(*self, v, dy, dx, add);
     }
     fn gradient_in_place(&self, v: &[f32], dy: &mut [f32]) {
         gradient_in_place(*self, v, dy);
@@ -182,8 +185,8 @@ pointwise! {
         twin(x) if x > 0.0 { x } else { alpha * (x / alpha).exp_m1() };
     /// x times the standard normal's distribution function, exact.
     Gelu {} "gelu" from_output false
-        value(x) 0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)),
-        slope(x) 0.5 * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)) + x * 0.398_942_3 * exp(-0.5 * x * x),
+        value(x) 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)),
+        slope(x) 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)) + x * 0.398_942_3 * exp(-0.5 * x * x),
         twin(x) 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2));
     /// The approximation of gelu by tanh.
     GeluTanh {} "gelu" from_output false
@@ -200,8 +203,8 @@ pointwise! {
         twin(x) x / (1.0 + (-x).exp());
     /// x tanh(softplus(x)). Misra, Mish, 2019.
     Mish {} "mish" from_output false
-        value(x) x * tanh(softplus(x)),
-        slope(x) { let t = tanh(softplus(x)); t + x * (1.0 - t * t) * sigmoid(x) },
+        value(x) x * tanh_softplus(x),
+        slope(x) { let t = tanh_softplus(x); t + x * (1.0 - t * t) * sigmoid(x) },
         twin(x) x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh();
     /// ln(1 + e^x).
     Softplus {} "softplus" from_output true

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Signature};
+use crate::graph::{Backward, Bits, Ctx, Forward, Grad, Mismatch, Op, Signature};
 use crate::kernels::par::for_pieces;
 use crate::ops::function::Function;
 use crate::shape::Shape;
@@ -33,7 +33,9 @@ impl Op for Map {
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
-        let signature = Signature::new(x[0].clone()).differentiable(&[0]);
+        let mut signature = Signature::new(x[0].clone()).differentiable(&[0]);
+        signature.adds = true;
+        signature.left_in_dy = Bits::first(1);
         Ok(if self.f.slope_from_output() { signature.keep_y(&[0]) } else { signature.keep_x(&[0]) })
     }
 
@@ -43,10 +45,15 @@ impl Op for Map {
     }
 
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
-        let Some(dx) = io.dx(0) else { return };
-        let dy = &*io.dy0();
-        let v = if self.f.slope_from_output() { io.y(0) } else { io.x(0) };
-        for_pieces(cx.pool, dx.buf, |range, dx| self.f.gradient(&v[range.clone()], &dy[range], dx));
+        let (f, dy) = (&self.f, io.dy0());
+        let v = if f.slope_from_output() { io.y(0) } else { io.x(0) };
+        match io.dx(0) {
+            Some(Grad { buf, add }) => {
+                let dy = &*dy;
+                for_pieces(cx.pool, buf, |range, dx| f.gradient(&v[range.clone()], &dy[range], dx, add));
+            }
+            None => for_pieces(cx.pool, dy, |range, dy| f.gradient_in_place(&v[range], dy)),
+        }
     }
 
     #[cfg(test)]

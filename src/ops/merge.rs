@@ -4,12 +4,20 @@
 //! Of equal largest (smallest) numbers the first input's gets the gradient, as TensorFlow's
 //! `maximum` over the inputs in order has it.
 
+use std::sync::Arc;
+
 use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Op, Signature};
+use crate::kernels::pairs::for_chunk_pairs;
 use crate::kernels::par::for_pieces;
+use crate::ops::function::Function;
+use crate::ops::map::to_fuse;
 use crate::shape::Shape;
 
 /// Most inputs of an op: a step has places for as many.
 pub const MOST_INPUTS: usize = 64;
+
+/// Numbers per task where a pass writes two tensors.
+const CHUNK: usize = 1 << 14;
 
 /// How inputs are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,17 +112,43 @@ fn inputs<'a>(count: usize, x: impl Fn(usize) -> &'a [f32]) -> [&'a [f32]; MOST_
     std::array::from_fn(|i| if i < count { x(i) } else { &[] })
 }
 
+/// A merge and the function behind it.
+#[derive(Clone, Debug)]
+struct Merged {
+    merge: Merge,
+    f: Arc<dyn Function>,
+}
+
 impl Merge {
-    fn forward_by<F: Combine>(f: F, scale: f32, io: &Forward<'_>, cx: &Ctx<'_>) {
+    fn forward_then(self, io: &Forward<'_>, cx: &Ctx<'_>, f: Option<&dyn Function>) {
+        match self {
+            Merge::Add => Merge::forward_by(Sum, (1.0, f), io, cx),
+            Merge::Subtract => Merge::forward_by(Difference, (1.0, f), io, cx),
+            Merge::Multiply => Merge::forward_by(Product, (1.0, f), io, cx),
+            Merge::Average => Merge::forward_by(Sum, (1.0 / io.x.count() as f32, f), io, cx),
+            Merge::Maximum => Merge::forward_by(Larger, (1.0, f), io, cx),
+            Merge::Minimum => Merge::forward_by(Smaller, (1.0, f), io, cx),
+        }
+    }
+
+    fn forward_by<F: Combine>(
+        by: F,
+        (scale, f): (f32, Option<&dyn Function>),
+        io: &Forward<'_>,
+        cx: &Ctx<'_>,
+    ) {
         let all = inputs(io.x.count(), |i| io.x(i));
         let [first, second, others @ ..] = &all[..io.x.count()] else { return };
         for_pieces(cx.pool, io.y(0), |range, y| {
-            combine(f, &first[range.clone()], &second[range.clone()], y);
+            combine(by, &first[range.clone()], &second[range.clone()], y);
             for x in others {
-                combine_in_place(f, y, &x[range.clone()]);
+                combine_in_place(by, y, &x[range.clone()]);
             }
             if scale != 1.0 {
                 y.iter_mut().for_each(|y| *y *= scale);
+            }
+            if let Some(f) = f {
+                f.apply_in_place(y);
             }
         });
     }
@@ -159,6 +193,9 @@ impl Op for Merge {
         let all = Bits::first(x.len());
         let mut signature = Signature::new(x[0].clone());
         signature.differentiable = all;
+        // What counts once gets dy as it is.
+        let whole: Vec<usize> = (0..x.len()).filter(|i| self.factor(*i, x.len()) == Some(1.0)).collect();
+        signature.left_in_dy = Bits::of(&whole);
         signature.adds = self.factor(0, x.len()).is_some();
         if !signature.adds {
             signature.keep_x = all;
@@ -170,14 +207,7 @@ impl Op for Merge {
     }
 
     fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
-        match self {
-            Merge::Add => Merge::forward_by(Sum, 1.0, io, cx),
-            Merge::Subtract => Merge::forward_by(Difference, 1.0, io, cx),
-            Merge::Multiply => Merge::forward_by(Product, 1.0, io, cx),
-            Merge::Average => Merge::forward_by(Sum, 1.0 / io.x.count() as f32, io, cx),
-            Merge::Maximum => Merge::forward_by(Larger, 1.0, io, cx),
-            Merge::Minimum => Merge::forward_by(Smaller, 1.0, io, cx),
-        }
+        self.forward_then(io, cx, None);
     }
 
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
@@ -209,6 +239,12 @@ impl Op for Merge {
         }
     }
 
+    fn absorb(&self, next: &dyn Op) -> Option<Box<dyn Op>> {
+        let fits = matches!(self, Merge::Add | Merge::Subtract | Merge::Average);
+        let f = to_fuse(next).filter(|_| fits)?;
+        Some(Box::new(Merged { merge: *self, f }))
+    }
+
     fn flops(&self, x: &[&Shape], y: &[&Shape]) -> f64 {
         ((x.len() - 1) * y[0].size()) as f64
     }
@@ -231,6 +267,53 @@ impl Op for Merge {
     }
 }
 
+impl Op for Merged {
+    fn name(&self) -> &'static str {
+        self.merge.name()
+    }
+
+    fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
+        Ok(self.merge.infer(x)?.keep_y(&[0]))
+    }
+
+    fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        self.merge.forward_then(io, cx, Some(&*self.f));
+    }
+
+    /// The first gradient that is stored elsewhere is made in the pass over dy.
+    fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
+        let (y, count) = (io.y(0), io.dx.count());
+        let dy = io.dy0();
+        let first = (0..count).find(|i| io.dx.has(*i));
+        match first.and_then(|i| Some((self.merge.factor(i, count)?, io.dx(i)?))) {
+            Some((factor, dx)) => {
+                for_chunk_pairs(cx.pool, (&mut *dy, CHUNK), (dx.buf, CHUNK), |c, dy, buf| {
+                    self.f.gradient_in_place(&y[c * CHUNK..][..dy.len()], dy);
+                    share(factor, dy, buf, dx.add);
+                });
+            }
+            None => for_pieces(cx.pool, dy, |range, dy| self.f.gradient_in_place(&y[range], dy)),
+        }
+        for i in (0..count).filter(|i| first.is_none_or(|first| *i > first)) {
+            let (Some(factor), Some(dx)) = (self.merge.factor(i, count), io.dx(i)) else { continue };
+            for_pieces(cx.pool, dx.buf, |range, buf| share(factor, &dy[range], buf, dx.add));
+        }
+    }
+
+    fn flops(&self, x: &[&Shape], y: &[&Shape]) -> f64 {
+        self.merge.flops(x, y)
+    }
+
+    #[cfg(test)]
+    fn twin(
+        &self,
+        x: &[ndarray::ArrayD<f64>],
+        cx: &crate::graph::twin::TwinCtx,
+    ) -> Vec<ndarray::ArrayD<f64>> {
+        vec![self.merge.twin(x, cx).remove(0).mapv(|v| self.f.twin(v))]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -243,6 +326,21 @@ mod tests {
     use crate::kernels::par::Pool;
     use crate::ops::concatenate::Concatenate;
     use crate::ops::matmul::MatMul;
+    use crate::testing::battery::LayerCase;
+
+    #[test]
+    fn functions_are_done_along() {
+        for (merge, inputs) in [("Add", 2), ("Subtract", 2), ("Average", 2)] {
+            let toml = format!("type = \"{merge}\"");
+            let relu = "type = \"Activation\"\nactivation = \"tanh\"";
+            let case = LayerCase::stack(&[&toml, relu], &vec![&[5, 3][..]; inputs]);
+            case.check();
+            assert_eq!(case.ops().len(), 1, "{merge}: {:?}", case.ops());
+            LayerCase::stack(&[&toml, relu], &vec![&[70, 130][..]; inputs]).check_fused_bits(4);
+        }
+        let apart = LayerCase::stack(&["type = \"Multiply\"", "type = \"ReLU\""], &[&[5], &[5]]);
+        assert_eq!(apart.ops().len(), 2, "its gradient needs the product");
+    }
 
     /// `h = w x` is used by a product, a sum and a concatenation: its gradient has three parts.
     #[test]
