@@ -132,7 +132,7 @@ impl LayerCase {
     pub fn stack(tomls: &[&str], inputs: &[&[usize]]) -> LayerCase {
         let layers = tomls.iter().map(|t| parse(t).unwrap_or_else(|d| panic!("{t}\n{}", d[0]))).collect();
         let inputs = inputs.iter().map(|s| s.to_vec()).collect();
-        LayerCase { layer: Box::new(Stack(layers)), inputs, mode: Mode::Train }
+        LayerCase { layer: Box::new(Stack(layers)), inputs, mode: Mode::Train, precision: Precision::Float32 }
     }
 
     /// The ops of the forward steps that the layer compiles to.
