@@ -1,5 +1,6 @@
 //! Building a graph: layers push ops, shapes are inferred as they go.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::graph::op::{Mismatch, Op, Signature, op_stream};
@@ -108,12 +109,13 @@ pub struct Builder<'a> {
     scope: String,
     /// Parameters of the current layer are trained.
     trainable: bool,
+    masks: BTreeMap<Var, Var>,
 }
 
 impl<'a> Builder<'a> {
     pub fn new(params: &'a mut Params, mode: Mode, seed: u64) -> Builder<'a> {
         let (graph, precision, scope) = (Graph::default(), Precision::default(), String::new());
-        Builder { graph, params, mode, precision, seed, scope, trainable: true }
+        Builder { graph, params, mode, precision, seed, scope, trainable: true, masks: BTreeMap::new() }
     }
 
     /// The same, with products of this precision.
@@ -142,6 +144,15 @@ impl<'a> Builder<'a> {
 
     pub fn shape(&self, var: Var) -> &Shape {
         self.graph.shape(var)
+    }
+
+    /// Which time steps of a sequence `[T, ...]` count: a value `[T]` of 1 and 0. None: all of them.
+    pub fn mask(&self, var: Var) -> Option<Var> {
+        self.masks.get(&var).copied()
+    }
+
+    pub fn set_mask(&mut self, var: Var, mask: Var) {
+        self.masks.insert(var, mask);
     }
 
     /// A value filled from outside.

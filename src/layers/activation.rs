@@ -26,6 +26,10 @@ impl Layer for Activation {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         self.function.lower(g, one(x))
     }
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -66,6 +66,10 @@ impl Layer for Dense {
         };
         self.activation.lower(g, y)
     }
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,10 @@ impl Layer for Dropout {
         let draws = Draws::new(g.stream(), self.seed);
         g.push(Op::new(self.rate, draws), &[x])
     }
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -90,6 +90,10 @@ impl Layer for LayerNormalization {
         let dims: Vec<usize> = places.iter().map(|p| shape.dims[*p]).collect();
         axes::with_last(g, x, &places, |g, x| self.push(g, x, &dims))
     }
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -62,6 +62,24 @@ pub trait Layer: Debug + Send + Sync {
     fn arity(&self) -> Arity {
         Arity::One
     }
+
+    /// Whether its output's time steps are those of its (first masked) input, so that their mask holds
+    /// for it too; Keras: `supports_masking`. A layer that makes or changes a mask sets it in `lower`.
+    fn passes_mask(&self) -> bool {
+        false
+    }
+}
+
+/// Adds a layer's ops to the graph, and hands on its input's mask where the layer lets it pass.
+pub fn lower(layer: &dyn Layer, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
+    let y = layer.lower(g, x)?;
+    if layer.passes_mask()
+        && g.mask(y).is_none()
+        && let Some(mask) = x.iter().find_map(|x| g.mask(*x))
+    {
+        g.set_mask(y, mask);
+    }
+    Ok(y)
 }
 
 /// How many inputs a layer takes.

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use crate::graph::{Builder, Mismatch, Params, Var};
+use crate::layers;
 use crate::model::layers::{LayerNode, Network};
 use crate::model::scope::Feed;
 
@@ -86,7 +87,7 @@ impl<'n> Placing<'n> {
             let node = &network.layers[position];
             if let Some(inputs) = node.from.iter().map(|f| vars.get(*f)).collect::<Option<Vec<Var>>>() {
                 g.enter(&node.name, node.trainable);
-                let output = node.layer.lower(g, &inputs);
+                let output = layers::lower(&*node.layer, g, &inputs);
                 vars.outputs[position] =
                     output.map_err(|mismatch| complain(g, Misfit { node, inputs, mismatch })).ok();
             }

@@ -14,7 +14,7 @@ use crate::graph::{
 };
 use crate::initializers;
 use crate::kernels::par::Pool;
-use crate::layers::{Arity, Layer};
+use crate::layers::{self, Arity, Layer};
 use crate::rng::Stream;
 use crate::shape::Shape;
 use crate::testing::words::{check_words, parse};
@@ -88,8 +88,10 @@ impl Layer for Stack {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let mut others = x[1..].iter();
         self.0.iter().try_fold(x[0], |y, layer| match layer.arity() {
-            Arity::One => layer.lower(g, &[y]),
-            Arity::Many => layer.lower(g, &[y, *others.next().expect("a merge has an input left")]),
+            Arity::One => layers::lower(&**layer, g, &[y]),
+            Arity::Many => {
+                layers::lower(&**layer, g, &[y, *others.next().expect("a merge has an input left")])
+            }
         })
     }
 }
