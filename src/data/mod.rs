@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::config::registry::Registry;
 use crate::diag::Result;
 use crate::kernels::par::{Pool, for_chunks};
+use crate::kernels::prefetch::prefetch;
 use crate::shape::Shape;
 
 mod bundled;
@@ -140,6 +141,14 @@ impl Rows {
         self.len() == 0
     }
 
+    fn prefetch_row(&self, row: usize) {
+        let range = row * self.width()..(row + 1) * self.width();
+        match self {
+            Rows::F32 { data, .. } => prefetch(&data[range]),
+            Rows::U8 { data, .. } => prefetch(&data[range]),
+        }
+    }
+
     /// Copies one row out as numbers; `out` has `width` entries.
     pub fn copy_row(&self, row: usize, out: &mut [f32]) {
         match self {
@@ -177,6 +186,7 @@ impl Part {
         let at_once = (GATHERED / width.max(1)).max(1);
         for_chunks(pool, inputs, at_once * width, |chunk, inputs| {
             let order = &order[chunk * at_once..];
+            order.iter().take(at_once).for_each(|position| from.prefetch_row(row(*position)));
             for (out, position) in inputs.chunks_exact_mut(width).zip(order) {
                 from.copy_row(row(*position), out);
             }

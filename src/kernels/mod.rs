@@ -17,6 +17,7 @@ pub mod pairs;
 pub mod par;
 pub mod peak;
 pub mod pieces;
+pub mod prefetch;
 pub mod sum;
 mod tile;
 pub mod views;
