@@ -365,6 +365,7 @@ const CASES: &[Case] = &[
     }),
     case("layer norm 256", &["type = \"LayerNormalization\""], &[64, 256], [2.0, 3.0], layer_norm),
     case("layer norm 64", &["type = \"LayerNormalization\""], &[256, 64], [2.0, 3.0], layer_norm),
+    case("layer norm 128", &["type = \"LayerNormalization\""], &[128, 128], [2.0, 3.0], layer_norm),
     case("gelu", &["type = \"Activation\"\nactivation = \"gelu\""], MAP, [2.0, 3.0], |x, _| {
         map(&x[0], |v| 0.5 * v * (1.0 + libm::erf(v * std::f64::consts::FRAC_1_SQRT_2)))
     }),
@@ -376,6 +377,8 @@ const CASES: &[Case] = &[
         map(&x[0], |v| v * v.exp().ln_1p().tanh())
     }),
     case("softmax 1024", &["type = \"Softmax\""], &[16, 1024], [2.0, 3.0], softmax),
+    case("softmax 49", &["type = \"Softmax\""], &[336, 49], [2.0, 3.0], softmax),
+    case("softmax 128", &["type = \"Softmax\""], &[128, 128], [2.0, 3.0], softmax),
     case("softmax 10", &["type = \"Softmax\""], &[1600, 10], [2.0, 3.0], softmax),
 ];
 

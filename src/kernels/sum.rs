@@ -5,6 +5,78 @@ use crate::kernels::par::{Pool, for_chunks};
 /// Below this many additions a sum is done by the caller alone: a wake-up costs more.
 const SERIAL: usize = 1 << 15;
 
+/// Numbers of a row that are summed side by side: a register of the widest, and in long rows four of
+/// them, so that one addition need not wait for the one before.
+const LANES: usize = 16;
+const WIDE: usize = 4 * LANES;
+
+/// Folds terms over rows of one length: each lane takes its numbers in order, what fills no lanes is
+/// taken number by number, and lanes are joined in a fixed order. Inlined into a function with vector
+/// instructions it uses them.
+#[inline(always)]
+fn fold<const N: usize>(
+    rows: [&[f32]; N],
+    start: f32,
+    term: impl Fn([f32; N]) -> f32,
+    join: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    let len = rows[0].len();
+    let rows = rows.map(|row| &row[..len]);
+    let whole = len / LANES * LANES;
+    let rest = (whole..len).fold(start, |sum, i| join(sum, term(rows.map(|row| row[i]))));
+    if whole == 0 {
+        return rest;
+    }
+    let mut lanes = [start; LANES];
+    let wide = len / WIDE * WIDE;
+    if wide > 0 {
+        let sums = fold_lanes::<N, WIDE>(rows.map(|row| &row[..wide]), [start; WIDE], &term, &join);
+        for i in 0..LANES {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|part| sums[part * LANES + i]);
+            lanes[i] = join(join(a, b), join(c, d));
+        }
+    }
+    lanes = fold_lanes(rows.map(|row| &row[wide..whole]), lanes, &term, &join);
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            lanes[i] = join(lanes[i], lanes[i + half]);
+        }
+        half /= 2;
+    }
+    join(lanes[0], rest)
+}
+
+/// Folds rows, whose length is a multiple of L, lane by lane.
+#[inline(always)]
+fn fold_lanes<const N: usize, const L: usize>(
+    rows: [&[f32]; N],
+    mut lanes: [f32; L],
+    term: &impl Fn([f32; N]) -> f32,
+    join: &impl Fn(f32, f32) -> f32,
+) -> [f32; L] {
+    let chunks = rows.map(|row| &row.as_chunks::<L>().0[..rows[0].len() / L]);
+    for chunk in 0..rows[0].len() / L {
+        let parts = chunks.map(|chunks| &chunks[chunk]);
+        for i in 0..L {
+            lanes[i] = join(lanes[i], term(parts.map(|part| part[i])));
+        }
+    }
+    lanes
+}
+
+/// Sum of a term over rows of one length.
+#[inline(always)]
+pub fn total<const N: usize>(rows: [&[f32]; N], term: impl Fn([f32; N]) -> f32) -> f32 {
+    fold(rows, 0.0, term, |sum, term| sum + term)
+}
+
+/// The largest number of a row; NaN are passed over.
+#[inline(always)]
+pub fn largest(x: &[f32]) -> f32 {
+    fold([x], f32::NEG_INFINITY, |[x]| x, |max, x| if x > max { x } else { max })
+}
+
 simd! {
     /// `out[j] += row[j]`
     fn add_row(out: &mut [f32], row: &[f32]) {
@@ -74,6 +146,17 @@ pub fn norms(x: &[f32]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_every_length_are_summed() {
+        for len in 0..200 {
+            let x: Vec<f32> = (0..len).map(|i| ((i * 7919) % 1000) as f32 - 400.5).collect();
+            let exact: f64 = x.iter().map(|v| f64::from(*v).powi(2)).sum();
+            assert!((f64::from(total([&x, &x], |[a, b]| a * b)) - exact).abs() <= 1e-6 * exact, "{len}");
+            assert_eq!(largest(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        }
+        assert_eq!(largest(&[1.0, f32::NAN, 3.0]), 3.0);
+    }
 
     #[test]
     fn column_sums_have_the_same_bits_for_any_threads() {

@@ -2,11 +2,10 @@
 //!
 //! `y = (x - mean) / sqrt(variance + epsilon) * gamma + beta`, mean and (population) variance of each
 //! row. x, y `[N, ..., D]`, gamma and beta `[D]` or absent. Ba, Kiros, Hinton: Layer Normalization,
-//! 2016. The backward pass finds mean and variance again: the row is in cache then anyway.
+//! 2016.
 
-use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
+use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Op, Scratch, Signature};
 use crate::kernels::pairs::for_chunk_pairs;
-use crate::kernels::par::for_chunks;
 use crate::kernels::sum;
 use crate::shape::Shape;
 
@@ -15,9 +14,6 @@ const CHUNK: usize = 1 << 13;
 
 /// Most parts in which rows are cut to sum the gradients of gamma and beta.
 const SHARDS: usize = 16;
-
-/// Sums within a row run in this many places, which are added in a fixed order.
-const LANES: usize = 16;
 
 /// Normalization of rows of `width` numbers.
 #[derive(Clone, Debug)]
@@ -52,44 +48,24 @@ fn weight_or(weight: Option<&[f32]>, default: f32, out: &mut [f32]) {
     }
 }
 
-/// Sum of a term over two rows of one length.
-#[inline(always)]
-fn total(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let (a, a_rest) = a.as_chunks::<LANES>();
-    let (b, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..LANES {
-            lanes[i] += term(a[i], b[i]);
-        }
-    }
-    for ((lane, a), b) in lanes.iter_mut().zip(a_rest).zip(b_rest) {
-        *lane += term(*a, *b);
-    }
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
-}
-
 /// Mean and inverse standard deviation of a row.
 #[inline(always)]
 fn statistics(x: &[f32], epsilon: f32) -> (f32, f32) {
     let share = 1.0 / x.len() as f32;
-    let mean = total(x, x, |x, _| x) * share;
-    let variance = total(x, x, |x, _| (x - mean) * (x - mean)) * share;
+    let mean = sum::total([x], |[x]| x) * share;
+    let variance = sum::total([x], |[x]| (x - mean) * (x - mean)) * share;
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
 simd! {
-    fn forward_rows(epsilon: f32, x: &[f32], gamma: &[f32], beta: &[f32], y: &mut [f32]) {
+    /// Mean and inverse standard deviation of each row go to `statistics`.
+    fn forward_rows(epsilon: f32, x: &[f32], by: [&[f32]; 2], y: &mut [f32], found: &mut [f32]) {
+        let [gamma, beta] = by;
         let width = gamma.len();
-        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
+        let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width));
+        for ((x, y), found) in rows.zip(found.chunks_exact_mut(2)) {
             let (mean, inverse) = statistics(x, epsilon);
+            found.copy_from_slice(&[mean, inverse]);
             for (((y, x), gamma), beta) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
                 *y = (x - mean) * inverse * gamma + beta;
             }
@@ -98,31 +74,25 @@ simd! {
 }
 
 simd! {
-    /// Gradient of some rows: with `h = (x - mean) inverse` and `g = dy gamma`,
+    /// Gradient of some rows in the place of `dy`: with `h = (x - mean) inverse` and `g = dy gamma`,
     /// `dx = inverse (g - mean of g - h mean of (g h))`. Adds `dy h` and `dy` to the two halves of `sums`.
-    /// Without rows in `dx` only the sums.
-    fn backward_rows(epsilon: f32, x: &[f32], gamma: &[f32], dy: &[f32], dx: &mut [f32], sums: &mut [f32]) {
+    fn backward_rows(x: &[f32], found: &[f32], gamma: &[f32], dy: &mut [f32], sums: &mut [f32]) {
         let width = gamma.len();
         let share = 1.0 / width as f32;
         let (dgamma, dbeta) = sums.split_at_mut(width);
-        let mut targets = dx.chunks_exact_mut(width);
-        for (x, dy) in x.chunks_exact(width).zip(dy.chunks_exact(width)) {
-            let (mean, inverse) = statistics(x, epsilon);
-            if let Some(dx) = targets.next() {
-                for ((g, dy), gamma) in dx.iter_mut().zip(dy).zip(gamma) {
-                    *g = dy * gamma;
-                }
-                let first = total(dx, dx, |g, _| g) * share;
-                let second = total(dx, x, |g, x| g * (x - mean)) * share * inverse * inverse;
-                for (dx, x) in dx.iter_mut().zip(x) {
-                    *dx = inverse * (*dx - first - (x - mean) * second);
-                }
-            }
-            for ((dgamma, x), dy) in dgamma.iter_mut().zip(x).zip(dy) {
+        let rows = x.chunks_exact(width).zip(dy.chunks_exact_mut(width));
+        for ((x, dy), found) in rows.zip(found.chunks_exact(2)) {
+            let (mean, inverse) = (found[0], found[1]);
+            let sums = dgamma.iter_mut().zip(&mut *dbeta);
+            for ((dy, x), (dgamma, dbeta)) in dy.iter().zip(x).zip(sums) {
                 *dgamma += dy * ((x - mean) * inverse);
-            }
-            for (dbeta, dy) in dbeta.iter_mut().zip(dy) {
                 *dbeta += dy;
+            }
+            let first = sum::total([dy, gamma], |[dy, gamma]| dy * gamma) * share;
+            let second = sum::total([dy, gamma, x], |[dy, gamma, x]| dy * gamma * (x - mean));
+            let second = second * share * inverse * inverse;
+            for ((dy, x), gamma) in dy.iter_mut().zip(x).zip(gamma) {
+                *dy = inverse * (*dy * gamma - first - (x - mean) * second);
             }
         }
     }
@@ -146,6 +116,10 @@ impl Op for LayerNorm {
         let all: Vec<usize> = (0..x.len()).collect();
         let mut signature =
             Signature::new(x[0].clone()).differentiable(&all).keep_x(&[0, 1][..1 + usize::from(self.scale)]);
+        // Mean and inverse standard deviation of each row, for the backward pass.
+        signature.y.push(Shape::batch([x[0].size() / width, 2]));
+        signature = signature.keep_y(&[1]);
+        signature.left_in_dy = Bits::first(1);
         signature.forward_scratch = Scratch { fixed: 2 * width, ..Scratch::default() };
         signature.backward_scratch = Scratch { fixed: (3 + 2 * SHARDS) * width, ..Scratch::default() };
         Ok(signature)
@@ -157,28 +131,35 @@ impl Op for LayerNorm {
         let beta = &mut beta[..width];
         weight_or(self.gamma().map(|i| io.x(i)), 1.0, gamma);
         weight_or(self.beta().map(|i| io.x(i)), 0.0, beta);
-        let chunk = (CHUNK / width).max(1) * width;
-        for_chunks(cx.pool, io.y(0), chunk, |c, y| {
-            forward_rows(self.epsilon, &x[c * chunk..][..y.len()], gamma, beta, y);
+        let rows = (CHUNK / width).max(1);
+        for_chunk_pairs(cx.pool, (io.y(0), rows * width), (io.y(1), rows * 2), |c, y, found| {
+            forward_rows(self.epsilon, &x[c * rows * width..][..y.len()], [gamma, beta], y, found);
         });
     }
 
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
-        let (x, dy, width) = (io.x(0), &*io.dy0(), self.width);
+        let (x, dy, width, found) = (io.x(0), io.dy0(), self.width, io.y(1));
         let (gamma, rest) = io.scratch().split_at_mut(width);
         let (sums, rest) = rest.split_at_mut(2 * width);
         weight_or(self.gamma().map(|i| io.x(i)), 1.0, gamma);
-        let shard = self.shard(x.len() / width) * width;
-        let parts = &mut rest[..x.len().div_ceil(shard) * 2 * width];
-        let run = |s: usize, dx: &mut [f32], part: &mut [f32]| {
-            part.fill(0.0);
-            let rows = s * shard..((s + 1) * shard).min(x.len());
-            backward_rows(self.epsilon, &x[rows.clone()], gamma, &dy[rows], dx, part);
+        let (block, shard) = ((CHUNK / width).max(1), self.shard(x.len() / width));
+        let parts = &mut rest[..(x.len() / width).div_ceil(shard) * 2 * width];
+        let (from, into) = match io.dx(0) {
+            Some(dx) => (Some(&*dy), dx.buf),
+            None => (None, dy),
         };
-        match io.dx(0) {
-            Some(dx) => for_chunk_pairs(cx.pool, (dx.buf, shard), (&mut *parts, 2 * width), run),
-            None => for_chunks(cx.pool, parts, 2 * width, |s, part| run(s, &mut [], part)),
-        }
+        for_chunk_pairs(cx.pool, (into, shard * width), (&mut *parts, 2 * width), |s, into, part| {
+            part.fill(0.0);
+            for (b, into) in into.chunks_mut(block * width).enumerate() {
+                let row = s * shard + b * block;
+                let numbers = row * width..row * width + into.len();
+                if let Some(from) = from {
+                    into.copy_from_slice(&from[numbers.clone()]);
+                }
+                let found = &found[2 * row..][..2 * into.len() / width];
+                backward_rows(&x[numbers], found, gamma, into, part);
+            }
+        });
         sum::parts(cx.pool, parts, sums, false);
         for (position, sum) in [self.gamma(), self.beta()].into_iter().zip(sums.chunks_exact(width)) {
             if let Some(gradient) = position.and_then(|i| io.dx(i)) {
@@ -194,15 +175,19 @@ impl Op for LayerNorm {
     #[cfg(test)]
     fn twin(&self, x: &[ndarray::ArrayD<f64>], _: &crate::graph::twin::TwinCtx) -> Vec<ndarray::ArrayD<f64>> {
         let mut y = x[0].as_standard_layout().into_owned();
+        let mut found = vec![];
         for row in y.as_slice_mut().unwrap().chunks_mut(self.width) {
             let mean = row.iter().sum::<f64>() / self.width as f64;
             let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / self.width as f64;
+            let inverse = 1.0 / (variance + f64::from(self.epsilon)).sqrt();
+            found.extend([mean, inverse]);
             for (j, v) in row.iter_mut().enumerate() {
                 let gamma = self.gamma().map_or(1.0, |i| x[i][j]);
                 let beta = self.beta().map_or(0.0, |i| x[i][j]);
-                *v = (*v - mean) / (variance + f64::from(self.epsilon)).sqrt() * gamma + beta;
+                *v = (*v - mean) * inverse * gamma + beta;
             }
         }
-        vec![y]
+        let shape = [y.shape()[0], found.len() / 2 / y.shape()[0], 2];
+        vec![y, ndarray::ArrayD::from_shape_vec(&shape[..], found).expect("two numbers for each row")]
     }
 }

@@ -1,8 +1,9 @@
 //! y = softmax(x) or log softmax(x) over the last axis. x and y `[N, ..., C]`.
 
-use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Signature};
+use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Op, Signature};
 use crate::kernels::math::exp;
 use crate::kernels::par::for_chunks;
+use crate::kernels::sum::{largest, total};
 use crate::shape::Shape;
 
 /// Numbers per task, in whole rows.
@@ -35,29 +36,54 @@ impl Softmax {
 }
 
 simd! {
+    /// The exponentials go over all rows at once: short rows would not fill vector registers.
     fn softmax_rows(width: usize, x: &[f32], y: &mut [f32]) {
         for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-            let max = x.iter().fold(f32::NEG_INFINITY, |m, v| if *v > m { *v } else { m });
-            for (y, x) in y.iter_mut().zip(x) {
-                *y = exp(x - max);
-            }
-            let sum: f32 = y.iter().sum();
+            let max = largest(x);
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = x - max);
+        }
+        y.iter_mut().for_each(|y| *y = exp(*y));
+        for y in y.chunks_exact_mut(width) {
+            let sum = total([y], |[y]| y);
             y.iter_mut().for_each(|y| *y /= sum);
         }
     }
 }
 
-fn log_softmax_rows(width: usize, x: &[f32], y: &mut [f32]) {
-    for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-        let shift = log_sum_exp(x);
-        y.iter_mut().zip(x).for_each(|(y, x)| *y = x - shift);
+simd! {
+    fn log_softmax_rows(width: usize, x: &[f32], y: &mut [f32]) {
+        for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            let shift = log_sum_exp(x);
+            y.iter_mut().zip(x).for_each(|(y, x)| *y = x - shift);
+        }
+    }
+}
+
+simd! {
+    /// `dy = y (dy - sum of dy y)` by rows.
+    fn softmax_gradient(width: usize, y: &[f32], dy: &mut [f32]) {
+        for (dy, y) in dy.chunks_exact_mut(width).zip(y.chunks_exact(width)) {
+            let sum = total([dy, y], |[dy, y]| dy * y);
+            dy.iter_mut().zip(y).for_each(|(dy, y)| *dy = y * (*dy - sum));
+        }
+    }
+}
+
+simd! {
+    /// `dy = dy - e^y sum of dy` by rows.
+    fn log_softmax_gradient(width: usize, y: &[f32], dy: &mut [f32]) {
+        for (dy, y) in dy.chunks_exact_mut(width).zip(y.chunks_exact(width)) {
+            let sum = total([dy], |[dy]| dy);
+            dy.iter_mut().zip(y).for_each(|(dy, y)| *dy -= exp(*y) * sum);
+        }
     }
 }
 
 /// ln of the sum of e^x, without overflow.
+#[inline(always)]
 pub fn log_sum_exp(x: &[f32]) -> f32 {
-    let max = x.iter().fold(f32::NEG_INFINITY, |m, v| if *v > m { *v } else { m });
-    let sum: f32 = x.iter().map(|v| exp(v - max)).sum();
+    let max = largest(x);
+    let sum = total([x], |[x]| exp(x - max));
     max + libm::logf(sum)
 }
 
@@ -73,7 +99,8 @@ impl Op for Softmax {
                 self.width, x[0]
             )));
         }
-        Ok(Signature::new(x[0].clone()).differentiable(&[0]).keep_y(&[0]))
+        let signature = Signature::new(x[0].clone()).differentiable(&[0]).keep_y(&[0]);
+        Ok(Signature { left_in_dy: Bits::first(1), ..signature })
     }
 
     fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
@@ -86,23 +113,17 @@ impl Op for Softmax {
 
     /// softmax: dx = y (dy - sum(dy y)); log softmax: dx = dy - e^y sum(dy).
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
-        let Some(dx) = io.dx(0) else { return };
-        let (y, dy, chunk) = (io.y(0), &*io.dy0(), self.chunk());
-        for_chunks(cx.pool, dx.buf, chunk, |c, dx| {
-            let rows = dx.chunks_exact_mut(self.width);
-            let from = c * chunk;
-            for ((dx, y), dy) in
-                rows.zip(y[from..].chunks_exact(self.width)).zip(dy[from..].chunks_exact(self.width))
-            {
-                if self.log {
-                    let sum: f32 = dy.iter().sum();
-                    dx.iter_mut().zip(y).zip(dy).for_each(|((dx, y), dy)| *dx = dy - exp(*y) * sum);
-                } else {
-                    let sum: f32 = dy.iter().zip(y).map(|(d, y)| d * y).sum();
-                    dx.iter_mut().zip(y).zip(dy).for_each(|((dx, y), dy)| *dx = y * (dy - sum));
-                }
-            }
-        });
+        let (y, dy, chunk) = (io.y(0), io.dy0(), self.chunk());
+        let gradient = if self.log { log_softmax_gradient } else { softmax_gradient };
+        match io.dx(0) {
+            Some(dx) => for_chunks(cx.pool, dx.buf, chunk, |c, dx| {
+                dx.copy_from_slice(&dy[c * chunk..][..dx.len()]);
+                gradient(self.width, &y[c * chunk..][..dx.len()], dx);
+            }),
+            None => for_chunks(cx.pool, dy, chunk, |c, dy| {
+                gradient(self.width, &y[c * chunk..][..dy.len()], dy);
+            }),
+        }
     }
 
     fn flops(&self, _: &[&Shape], y: &[&Shape]) -> f64 {
