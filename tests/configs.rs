@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use nntrain::compile::Step;
 use nntrain::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding};
 use nntrain::diag::Failure;
 use nntrain::model::Experiment;
-use nntrain::model::lower::Model;
+use nntrain::model::lower::{Model, Purpose};
 use nntrain::shape::Shape;
 use nntrain::train::{Options, Prepared};
 
@@ -75,4 +76,23 @@ fn resnet20_has_its_size() {
         |part: &str| model.rows.iter().filter(|r| r.kind == "Conv2D" && r.name.contains(part)).count();
     assert_eq!((count(""), count("shortcut")), (21, 2));
     assert_eq!(model.params.counts().0, 269_722 + (16 * 32 + 2 * 32) + (32 * 64 + 2 * 64));
+}
+
+/// The convolutions of the MNIST network and the poolings behind them are one op each, in training
+/// and out of it.
+#[test]
+fn convolutions_and_poolings_are_fused() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/cnn_mnist.toml");
+    let experiment = Experiment::open(&path, &[]).unwrap_or_else(|f| panic!("{}", say(&f)));
+    let model = Model::lower(&experiment, &Shape::batch([28, 28, 1]), &image(10, &[28, 28, 1], false))
+        .unwrap_or_else(|f| panic!("{}", say(&f)));
+    let programs = model.plan(Purpose::Train, 32, 2).unwrap_or_else(|f| panic!("{}", say(&f)));
+    for program in programs {
+        let ops = program.steps.iter().filter_map(|step| match step {
+            Step::Forward(s) => Some(program.nodes[s.node].op.name()),
+            _ => None,
+        });
+        let images: Vec<&str> = ops.filter(|name| name.contains("conv") || name.contains("pool")).collect();
+        assert_eq!(images, ["conv+max_pool"; 2]);
+    }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
 use crate::kernels::aligned::round_up;
-use crate::kernels::conv::pooled::{Pooled, words_in};
+use crate::kernels::conv::pooled::{Images, Pooled, words_in};
 use crate::kernels::pieces::for_pieces_with;
 use crate::kernels::sum;
 use crate::ops::conv::{Conv, row_parts};
@@ -62,6 +62,9 @@ impl ConvPool {
 
     /// Parts of the filters.
     fn parts(&self) -> usize {
+        if self.p.is_small() {
+            return 1;
+        }
         let even =
             |parts: &usize| self.filters().is_multiple_of(*parts) && self.filters() / parts >= PART_FILTERS;
         (2..=4).rev().find(even).unwrap_or(1)
@@ -72,16 +75,21 @@ impl ConvPool {
         (SHARD_NUMBERS / self.p.kernel_len()).clamp(1, TASKS / self.parts()).min(n)
     }
 
-    /// Numbers in which an image's live outputs are kept, as bits.
+    /// Numbers in which an image's live outputs are noted, as bits.
     fn live(&self) -> usize {
         self.p.words() * size_of::<u64>() / size_of::<f32>()
+    }
+
+    /// The same of those that the kernel's gradient asks for.
+    fn kept_live(&self) -> usize {
+        if self.p.is_small() { 0 } else { self.live() }
     }
 
     fn backward_scratch(&self) -> Scratch {
         let shards = self.shards(TASKS);
         Scratch {
             // Live outputs and the bias's gradient by image.
-            per_sample: self.live() + self.filters(),
+            per_sample: self.kept_live() + self.filters(),
             // The kernel by filter, and its gradient by shard.
             fixed: round_up(self.p.kernel_len()) + round_up(shards * self.p.kernel_len()),
             per_thread: self.thread_scratch(),
@@ -117,7 +125,8 @@ impl Op for ConvPool {
         let parts = row_parts(p.windows[0], cx.batch, cx.pool.threads());
         let rows = p.windows[0] / parts;
         let image = x.len() / cx.batch.max(1);
-        let (scratch, per_thread) = (io.scratch(), round_up(p.forward_scratch()));
+        let per_thread = round_up(p.forward_scratch());
+        let scratch = if per_thread > 0 { io.scratch() } else { &mut [] };
         let data = [io.y(0), io.notes().unwrap_or_default()];
         let work = (cx.batch * parts, cx.batch * p.work());
         for_pieces_with(cx.pool, work, data, scratch, per_thread, |task, [y, notes], own| {
@@ -138,7 +147,7 @@ impl Op for ConvPool {
         // On cache lines all but the last.
         let (by_filter, scratch) = scratch.split_at_mut(round_up(p.kernel_len()));
         let (shard_sums, scratch) = scratch.split_at_mut(round_up(self.shards(TASKS) * p.kernel_len()));
-        let (live, scratch) = scratch.split_at_mut(n * self.live());
+        let (live, scratch) = scratch.split_at_mut(n * self.kept_live());
         let (scratch, bias_sums) = scratch.split_at_mut(scratch.len() - n * filters);
         let per_thread = self.thread_scratch();
 
@@ -153,34 +162,32 @@ impl Op for ConvPool {
         let sums = if db.is_some() { &mut *bias_sums } else { &mut [] };
         let y = self.function().map(|f| (f, io.y(0)));
         let data = [&mut *dy, dx, sums, &mut *live];
-        for_pieces_with(
-            cx.pool,
-            (n, n * p.work()),
-            data,
-            scratch,
-            per_thread,
-            |i, [dy, dx, sums, live], own| {
-                if let Some((f, y)) = y {
-                    f.gradient_in_place(&y[i * dy.len()..][..dy.len()], dy);
-                }
-                if !sums.is_empty() {
-                    sum::rows(dy, sums);
-                }
-                let (outputs, own) = own.split_at_mut(live.len());
-                let outputs = words_in(outputs);
-                p.live_outputs(dy, &notes[i * self.notes()..][..self.notes()], outputs);
-                p.live_filters(outputs, words_in(live));
-                if !dx.is_empty() {
-                    p.input_gradient(dy, outputs, by_filter, (dx, add), own);
-                }
-            },
-        );
+        let work = (n, n * p.work());
+        for_pieces_with(cx.pool, work, data, scratch, per_thread, |i, [dy, dx, sums, live], own| {
+            if let Some((f, y)) = y {
+                f.gradient_in_place(&y[i * dy.len()..][..dy.len()], dy);
+            }
+            if !sums.is_empty() {
+                sum::rows(dy, sums);
+            }
+            if live.is_empty() && dx.is_empty() {
+                return;
+            }
+            let (outputs, own) = own.split_at_mut(self.live());
+            let outputs = words_in(outputs);
+            p.live_outputs(dy, &notes[i * self.notes()..][..self.notes()], outputs);
+            p.live_filters(outputs, words_in(live));
+            if !dx.is_empty() {
+                p.input_gradient(dy, outputs, by_filter, (dx, add), own);
+            }
+        });
         if let Some(db) = db {
             sum::parts(cx.pool, bias_sums, db.buf, db.add);
         }
         if let Some(dw) = io.dx(1) {
             let sums = &mut shard_sums[..self.shards(n) * p.kernel_len()];
-            self.kernel_gradient(cx, io.x(0), dy, words_in(live), sums, (scratch, per_thread));
+            let images = Images { x: io.x(0), dy, notes, live: words_in(live) };
+            self.kernel_gradient(cx, &images, sums, (scratch, per_thread));
             p.fold_shards(cx.pool, sums, dw.buf, dw.add);
         }
     }
@@ -206,28 +213,28 @@ impl Op for ConvPool {
 }
 
 impl ConvPool {
-    /// The kernel's gradient by shard and filter, into `sums`.
+    /// The kernel's gradient by shard, and in each by part of the filters, into `sums`.
     fn kernel_gradient(
         &self,
         cx: &Ctx<'_>,
-        x: &[f32],
-        dy: &[f32],
-        live: &[u64],
+        all: &Images<'_>,
         sums: &mut [f32],
         (scratch, per_thread): (&mut [f32], usize),
     ) {
         let (p, n) = (&*self.p, cx.batch);
         let (shards, parts) = (self.shards(n), self.parts());
         let filters = self.filters() / parts;
-        let image = x.len() / n.max(1);
         let work = (shards * parts, n * p.work());
         for_pieces_with(cx.pool, work, [sums], scratch, per_thread, |task, [sums], own| {
             let (shard, part) = (task / parts, task % parts);
-            let images = shard * n / shards..(shard + 1) * n / shards;
-            let x = &x[images.start * image..images.end * image];
-            let dy = &dy[images.start * p.pooled_len()..images.end * p.pooled_len()];
-            let live = &live[images.start * p.words()..images.end * p.words()];
-            p.kernel_gradient(x, dy, live, part * filters..(part + 1) * filters, (sums, own));
+            let (from, to) = (shard * n / shards, (shard + 1) * n / shards);
+            let images = Images {
+                x: &all.x[all.x.len() / n * from..all.x.len() / n * to],
+                dy: &all.dy[p.pooled_len() * from..p.pooled_len() * to],
+                notes: &all.notes[self.notes() * from..self.notes() * to],
+                live: &all.live[all.live.len() / n * from..all.live.len() / n * to],
+            };
+            p.kernel_gradient(&images, part * filters..(part + 1) * filters, sums, own);
         });
     }
 }

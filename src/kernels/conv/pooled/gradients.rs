@@ -7,6 +7,7 @@ use super::live::BITS;
 use super::walk::{ImageWalk, KernelWalk, Part, Walks, walks_of};
 use crate::kernels::isa::{Isa, isa};
 use crate::kernels::par::{Pool, for_chunks};
+use crate::kernels::sum;
 
 /// Numbers of the image that a walk for the kernel's gradient goes over before it comes to the
 /// next filter: they stay in the first cache.
@@ -14,6 +15,17 @@ const UNIT: usize = 1 << 13;
 
 /// Rows of the kernel that are turned and summed at once.
 const TURNED: usize = 16;
+
+/// Some images, and what their backward pass starts from.
+#[derive(Clone, Copy)]
+pub struct Images<'a> {
+    pub x: &'a [f32],
+    /// The pooled images' gradients.
+    pub dy: &'a [f32],
+    pub notes: &'a [f32],
+    /// Words of `live_filters`; small convolutions do not look at them.
+    pub live: &'a [u64],
+}
 
 impl Pooled {
     /// Images of one unit.
@@ -29,38 +41,53 @@ impl Pooled {
 
     /// Numbers of scratch that `kernel_gradient` and `input_gradient` need.
     pub fn gradient_scratch(&self) -> usize {
-        if self.has_border() { self.unit_images() * self.padded_image() } else { 0 }
+        match self.is_small() {
+            true => self.border_scratch() + self.quads_len(),
+            false => self.unit_images() * self.border_scratch(),
+        }
     }
 
-    /// The kernel's gradient for some filters, summed over the given images in order: `sums` is
-    /// `[filters, taps * channels]`. `dy` are the pooled images' gradients, `live` the words of
-    /// `live_filters`.
+    /// Numbers of an image with its border; 0 if it needs none.
+    pub(super) fn border_scratch(&self) -> usize {
+        if self.has_border() { self.padded_image() } else { 0 }
+    }
+
+    /// The kernel's gradient for some filters, summed over the given images in order, in the order
+    /// in which `fold_shards` takes it: `[filters, taps * channels]`, or turned round for small
+    /// ones, of which all filters are wanted.
     pub fn kernel_gradient(
         &self,
-        x: &[f32],
-        dy: &[f32],
-        live: &[u64],
+        images: &Images<'_>,
         filters: Range<usize>,
-        (sums, scratch): (&mut [f32], &mut [f32]),
+        sums: &mut [f32],
+        scratch: &mut [f32],
     ) {
-        self.kernel_gradient_by(isa(), x, dy, live, filters, (sums, scratch));
+        self.kernel_gradient_by(isa(), images, filters, sums, scratch);
     }
 
     pub(super) fn kernel_gradient_by(
         &self,
         isa: Isa,
-        x: &[f32],
-        dy: &[f32],
-        live: &[u64],
+        &Images { x, dy, notes, live }: &Images<'_>,
         filters: Range<usize>,
-        (sums, scratch): (&mut [f32], &mut [f32]),
+        sums: &mut [f32],
+        scratch: &mut [f32],
     ) {
         let images = x.len() / self.conv.image_len();
         assert_eq!(x.len(), images * self.conv.image_len());
         assert_eq!(dy.len(), images * self.pooled_len());
-        assert_eq!(live.len(), images * self.words());
         assert_eq!(sums.len(), filters.len() * self.filter_len());
         sums.fill(0.0);
+        if self.is_small() {
+            let (border, quads) = scratch.split_at_mut(self.border_scratch());
+            let pooled = dy.chunks_exact(self.pooled_len()).zip(notes.chunks_exact(notes.len() / images));
+            for (x, (dy, notes)) in x.chunks_exact(self.conv.image_len()).zip(pooled) {
+                let x = self.padded_images(x, border);
+                self.add_small_gradient(isa, x, (dy, notes), (sums, quads));
+            }
+            return;
+        }
+        assert_eq!(live.len(), images * self.words());
         let unit = self.unit_images();
         let pieces = dy.chunks(unit * self.pooled_len()).zip(live.chunks(unit * self.words()));
         for (x, (dy, live)) in x.chunks(unit * self.conv.image_len()).zip(pieces) {
@@ -109,7 +136,7 @@ impl Pooled {
     }
 
     /// Images with zeros around, in `scratch`; the images themselves where they need none.
-    fn padded_images<'a>(&self, x: &'a [f32], scratch: &'a mut [f32]) -> &'a [f32] {
+    pub(super) fn padded_images<'a>(&self, x: &'a [f32], scratch: &'a mut [f32]) -> &'a [f32] {
         if !self.has_border() {
             return x;
         }
@@ -201,9 +228,13 @@ impl Pooled {
         });
     }
 
-    /// The kernel's gradient `[taps * channels, filters]` from its sums by shard and filter, shards
-    /// added in order; stored, or added to `dw`.
+    /// The kernel's gradient `[taps * channels, filters]` from its sums by shard, shards added in
+    /// order; stored, or added to `dw`.
     pub fn fold_shards(&self, pool: &Pool, sums: &[f32], dw: &mut [f32], add: bool) {
+        if self.is_small() {
+            sum::parts(pool, sums, dw, add);
+            return;
+        }
         let (filters, len) = (self.conv.filters, self.filter_len());
         for_chunks(pool, dw, TURNED * filters, |c, dw| {
             fold_rows(&sums[c * TURNED..], filters, len, dw, add);

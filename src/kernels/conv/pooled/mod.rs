@@ -11,6 +11,7 @@ mod gradients;
 mod lanes;
 mod live;
 mod maximum;
+mod small;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -18,6 +19,7 @@ mod walk;
 use std::ops::Range;
 
 use super::Geometry;
+pub use gradients::Images;
 pub use live::words_in;
 
 /// Most outputs of a window: a place in it is one byte.
@@ -53,6 +55,8 @@ impl Pooled {
         let mut conv = *conv;
         conv.rows = conv.rows.first_outputs(cells[0] * windows[0]);
         conv.columns = conv.columns.first_outputs(cells[1] * windows[1]);
+        let covered = |i: usize, outputs: usize| windows[i] <= outputs.div_ceil(cells[i]);
+        assert!(covered(0, conv.rows.output) && covered(1, conv.columns.output), "a window has an output");
         let most = |a: usize, b: usize| u32::try_from(a.checked_mul(b)?).ok();
         most(conv.rows.padded(), conv.padded_line())?;
         most(windows[0] * windows[1], conv.filters)?;

@@ -11,11 +11,12 @@ use super::lanes::Lanes;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
 use super::live::BITS;
+use super::small::{QuadWalk, walk_quads};
 use super::{Place, Pooled};
 use crate::kernels::isa::Isa;
 
 /// Evenly spaced runs of numbers, as wide as registers allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Part {
     pub runs: usize,
     /// Registers of a run, and lanes of the last one that are used.
@@ -67,9 +68,12 @@ pub(super) struct ImageWalk {
 pub(super) struct Walks {
     pub lanes: usize,
     /// `vectors[runs - 1]`: most registers of a run in a part of that many runs.
-    pub vectors: &'static [usize],
+    vectors: &'static [usize],
+    /// The same for quads, which take a register each.
+    quads: &'static [usize],
     pub kernel: unsafe fn(&Part, &KernelWalk),
     pub image: unsafe fn(&Part, &ImageWalk),
+    pub quad: unsafe fn(&Part, &QuadWalk),
 }
 
 pub(super) fn walks_of(isa: Isa) -> &'static Walks {
@@ -206,41 +210,20 @@ unsafe fn walk_image<V: Lanes, const R: usize, const C: usize>(part: &Part, walk
     }
 }
 
-/// The walks of one instruction set: `lanes, features; most vectors by runs; runs: [vectors]`.
-macro_rules! walks {
-    ($lanes:ty, $(#[$feature:meta])*; $most:expr; $($runs:literal: [$($vectors:literal)*]),*) => {
-        use super::*;
-
-        pub static WALKS: Walks =
-            Walks { lanes: <$lanes as Lanes>::COUNT, vectors: &$most, kernel, image };
-
-        $(#[$feature])*
-        unsafe fn kernel_of<const R: usize, const C: usize>(part: &Part, walk: &KernelWalk) {
-            // SAFETY: passed on from the caller.
-            unsafe { walk_kernel::<$lanes, R, C>(part, walk) }
-        }
-
-        $(#[$feature])*
-        unsafe fn image_of<const R: usize, const C: usize>(part: &Part, walk: &ImageWalk) {
-            // SAFETY: passed on from the caller.
-            unsafe { walk_image::<$lanes, R, C>(part, walk) }
-        }
-
-        unsafe fn kernel(part: &Part, walk: &KernelWalk) {
+/// A walk for parts of every shape that an instruction set holds: `runs: [vectors]`.
+macro_rules! walk_fn {
+    ($name:ident($walk:ty) = $body:ident<$lanes:ty>, $(#[$feature:meta])*
+     $($runs:literal: [$($vectors:literal)*]),*) => {
+        unsafe fn $name(part: &Part, walk: &$walk) {
+            $(#[$feature])*
+            unsafe fn of<const R: usize, const C: usize>(part: &Part, walk: &$walk) {
+                // SAFETY: passed on from the caller.
+                unsafe { $body::<$lanes, R, C>(part, walk) }
+            }
             // SAFETY: passed on from the caller, who has seen to the instruction set.
             unsafe {
                 match (part.runs, part.vectors) {
-                    $($( ($runs, $vectors) => kernel_of::<$runs, $vectors>(part, walk), )*)*
-                    _ => unreachable!("no walk for {part:?}"),
-                }
-            }
-        }
-
-        unsafe fn image(part: &Part, walk: &ImageWalk) {
-            // SAFETY: as above.
-            unsafe {
-                match (part.runs, part.vectors) {
-                    $($( ($runs, $vectors) => image_of::<$runs, $vectors>(part, walk), )*)*
+                    $($( ($runs, $vectors) => of::<$runs, $vectors>(part, walk), )*)*
                     _ => unreachable!("no walk for {part:?}"),
                 }
             }
@@ -250,35 +233,75 @@ macro_rules! walks {
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    walks! { Avx512, #[target_feature(enable = "avx512f,avx2,fma")]; [8, 8, 8];
+    use super::*;
+
+    pub static WALKS: Walks =
+        Walks { lanes: Avx512::COUNT, vectors: &[8, 8, 8], quads: &[9, 9, 9], kernel, image, quad };
+
+    walk_fn! { kernel(KernelWalk) = walk_kernel<Avx512>,
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
     1: [1 2 3 4 5 6 7 8], 2: [1 2 3 4 5 6 7 8], 3: [1 2 3 4 5 6 7 8] }
+    walk_fn! { image(ImageWalk) = walk_image<Avx512>,
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    1: [1 2 3 4 5 6 7 8], 2: [1 2 3 4 5 6 7 8], 3: [1 2 3 4 5 6 7 8] }
+    walk_fn! { quad(QuadWalk) = walk_quads<Avx512>,
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    1: [1 2 3 4 5 6 7 8 9], 2: [1 2 3 4 5 6 7 8 9], 3: [1 2 3 4 5 6 7 8 9] }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    walks! { Avx2, #[target_feature(enable = "avx2,fma")]; [12, 6, 4];
+    use super::*;
+
+    pub static WALKS: Walks =
+        Walks { lanes: Avx2::COUNT, vectors: &[12, 6, 4], quads: &[12, 6, 4], kernel, image, quad };
+
+    walk_fn! { kernel(KernelWalk) = walk_kernel<Avx2>,
+    #[target_feature(enable = "avx2,fma")]
+    1: [1 2 3 4 5 6 7 8 9 10 11 12], 2: [1 2 3 4 5 6], 3: [1 2 3 4] }
+    walk_fn! { image(ImageWalk) = walk_image<Avx2>,
+    #[target_feature(enable = "avx2,fma")]
+    1: [1 2 3 4 5 6 7 8 9 10 11 12], 2: [1 2 3 4 5 6], 3: [1 2 3 4] }
+    walk_fn! { quad(QuadWalk) = walk_quads<Avx2>,
+    #[target_feature(enable = "avx2,fma")]
     1: [1 2 3 4 5 6 7 8 9 10 11 12], 2: [1 2 3 4 5 6], 3: [1 2 3 4] }
 }
 
 mod portable {
     use super::super::lanes::Portable;
-    walks! { Portable, ; [6, 3, 2]; 1: [1 2 3 4 5 6], 2: [1 2 3], 3: [1 2] }
+    use super::*;
+
+    pub static WALKS: Walks =
+        Walks { lanes: Portable::COUNT, vectors: &[6, 3, 2], quads: &[6, 3, 2], kernel, image, quad };
+
+    walk_fn! { kernel(KernelWalk) = walk_kernel<Portable>, 1: [1 2 3 4 5 6], 2: [1 2 3], 3: [1 2] }
+    walk_fn! { image(ImageWalk) = walk_image<Portable>, 1: [1 2 3 4 5 6], 2: [1 2 3], 3: [1 2] }
+    walk_fn! { quad(QuadWalk) = walk_quads<Portable>, 1: [1 2 3 4 5 6], 2: [1 2 3], 3: [1 2] }
 }
 
 impl Walks {
     /// Runs `f` on the parts that make up `runs` runs of `len` numbers; `at` holds the places of
     /// the first.
-    fn cut(&self, runs: usize, len: usize, at: Part, f: &mut dyn FnMut(&Part)) {
-        let vectors = len.div_ceil(self.lanes);
-        for (from, vectors) in evenly(vectors, self.vectors[0]) {
-            let end = ((from + vectors) * self.lanes).min(len);
-            let last = end - (from + vectors - 1) * self.lanes;
-            let most = self.vectors.iter().take_while(|most| vectors <= **most).count();
-            for (run, runs) in evenly(runs, most) {
-                let patch = at.patch + run * at.patch_run + from * self.lanes;
-                let weights = at.weights + run * at.weights_run + from * self.lanes;
-                f(&Part { runs, vectors, last, patch, weights, ..at });
-            }
+    fn parts(&self, runs: usize, len: usize, at: Part, f: &mut dyn FnMut(&Part)) {
+        cut(self.lanes, self.vectors, (runs, len), at, f);
+    }
+
+    /// The same for quads.
+    pub fn quad_parts(&self, runs: usize, len: usize, at: Part, f: &mut dyn FnMut(&Part)) {
+        cut(1, self.quads, (runs, len), at, f);
+    }
+}
+
+/// As `Walks::parts`, for registers of some lanes and the most that may be held of them.
+fn cut(lanes: usize, most: &[usize], (runs, len): (usize, usize), at: Part, f: &mut dyn FnMut(&Part)) {
+    for (from, vectors) in evenly(len.div_ceil(lanes), most[0]) {
+        let end = ((from + vectors) * lanes).min(len);
+        let last = end - (from + vectors - 1) * lanes;
+        let most = most.iter().take_while(|most| vectors <= **most).count();
+        for (run, runs) in evenly(runs, most) {
+            let patch = at.patch + run * at.patch_run + from * lanes;
+            let weights = at.weights + run * at.weights_run + from * lanes;
+            f(&Part { runs, vectors, last, patch, weights, ..at });
         }
     }
 }
@@ -298,20 +321,12 @@ impl Pooled {
         for group in 0..conv.groups {
             let filters = group * filters..(group + 1) * filters;
             let mut each = |part: &Part| f(part, filters.clone());
-            let first = Part {
-                runs: 0,
-                vectors: 0,
-                last: 0,
-                patch: group * channels,
-                patch_run: 0,
-                weights: 0,
-                weights_run: 0,
-            };
+            let first = Part { patch: group * channels, ..Part::default() };
             if columns.dilation == 1 && conv.groups == 1 {
                 // A kernel row reads neighbouring pixels: one run.
                 let len = columns.kernel * channels;
                 let at = Part { patch_run: rows.dilation * conv.padded_line(), weights_run: len, ..first };
-                walks.cut(rows.kernel, len, at, &mut each);
+                walks.parts(rows.kernel, len, at, &mut each);
                 continue;
             }
             for row in 0..rows.kernel {
@@ -322,7 +337,7 @@ impl Pooled {
                     weights_run: channels,
                     ..first
                 };
-                walks.cut(columns.kernel, channels, at, &mut each);
+                walks.parts(columns.kernel, channels, at, &mut each);
             }
         }
     }
