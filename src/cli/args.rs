@@ -31,7 +31,8 @@ pub enum Command {
     /// Predict every row of a CSV file
     #[command(after_help = "Examples:
   nntrain predict runs/house_prices new.csv -o prices.csv
-  cat new.csv | nntrain predict runs/iris - --probabilities")]
+  cat new.csv | nntrain predict runs/iris - --probabilities
+  nntrain predict runs/lstm_sunspots sunspots.csv --steps 120")]
     Predict(PredictArgs),
     /// Layers, output shapes, parameters, memory and FLOPs
     #[command(after_help = "Examples:
@@ -164,6 +165,9 @@ pub struct PredictArgs {
     /// Also one column p_<class> for each class
     #[arg(long)]
     pub probabilities: bool,
+    /// Of a series: how many points to go on, one row each (default: as many as the model predicts at once)
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
     #[command(flatten)]
     pub common: Common,
 }

@@ -60,7 +60,8 @@ fn run(cli: Cli) -> Result<()> {
             catch_interrupts("stopping. Again to quit at once.")?;
             let options = args.common.options(false);
             let output = args.output.as_deref();
-            let notes = predict::predict(&args.run, &args.input, output, args.probabilities, &options)?;
+            let notes =
+                predict::predict(&args.run, &args.input, output, args.probabilities, args.steps, &options)?;
             notes.iter().for_each(|note| eprintln!("note: {note}"));
             Ok(())
         }

@@ -67,6 +67,7 @@ fn read(f: &mut Fields<'_>) -> TableSpec {
         train,
         target,
         features: column_names(f, "features", 1),
+        targets_as_features: false,
         drop: column_names(f, "drop", 0).unwrap_or_default(),
         categorical: column_names(f, "categorical", 0).unwrap_or_default(),
         sample_weight: column_name(f, "sample_weight"),
@@ -85,7 +86,8 @@ fn read(f: &mut Fields<'_>) -> TableSpec {
     }
 }
 
-fn delimiter(f: &mut Fields<'_>) -> u8 {
+/// The key `delimiter`.
+pub fn delimiter(f: &mut Fields<'_>) -> u8 {
     let delimiter: String = f.key("delimiter").or(",".to_string());
     match delimiter.as_bytes() {
         [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => *byte,

@@ -55,6 +55,7 @@ impl Images {
 
     pub fn preprocessing(&self) -> Preprocessing {
         Preprocessing {
+            window: None,
             input: InputEncoding::Pixels { shape: self.shape.to_vec(), divisor: self.divisor() },
             target: TargetEncoding::Classes {
                 column: self.column.to_string(),

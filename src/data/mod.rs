@@ -5,6 +5,7 @@
 //! [`preprocessing::Preprocessing`], which the checkpoint stores and `predict` uses.
 
 use std::fmt::Debug;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ mod places;
 pub mod preprocessing;
 mod records;
 pub mod rows;
+mod series;
 mod source;
 mod split;
 mod table;
@@ -46,6 +48,7 @@ pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
         bundled::WINE,
         bundled::BREAST_CANCER,
         csv::ENTRY,
+        series::ENTRY,
     ],
 };
 
@@ -120,12 +123,20 @@ pub enum Rows {
         width: usize,
         divisor: f32,
     },
+    /// Runs of `length` points of a series, `width` numbers each: row i starts at point `first + i`.
+    Windows {
+        points: Vec<f32>,
+        width: usize,
+        first: usize,
+        length: usize,
+    },
 }
 
 impl Rows {
     pub fn width(&self) -> usize {
         match self {
             Rows::F32 { width, .. } | Rows::U8 { width, .. } => *width,
+            Rows::Windows { width, length, .. } => width * length,
         }
     }
 
@@ -133,6 +144,9 @@ impl Rows {
         let numbers = match self {
             Rows::F32 { data, .. } => data.len(),
             Rows::U8 { data, .. } => data.len(),
+            Rows::Windows { points, width, first, length } => {
+                return (points.len() / width + 1).saturating_sub(first + length);
+            }
         };
         numbers / self.width().max(1)
     }
@@ -141,21 +155,29 @@ impl Rows {
         self.len() == 0
     }
 
+    /// Where a row's numbers lie.
+    fn range(&self, row: usize) -> Range<usize> {
+        let start = match self {
+            Rows::Windows { width, first, .. } => (first + row) * width,
+            _ => row * self.width(),
+        };
+        start..start + self.width()
+    }
+
     fn prefetch_row(&self, row: usize) {
-        let range = row * self.width()..(row + 1) * self.width();
         match self {
-            Rows::F32 { data, .. } => prefetch(&data[range]),
-            Rows::U8 { data, .. } => prefetch(&data[range]),
+            Rows::F32 { data, .. } | Rows::Windows { points: data, .. } => prefetch(&data[self.range(row)]),
+            Rows::U8 { data, .. } => prefetch(&data[self.range(row)]),
         }
     }
 
     /// Copies one row out as numbers; `out` has `width` entries.
     pub fn copy_row(&self, row: usize, out: &mut [f32]) {
         match self {
-            Rows::F32 { data, width } => out.copy_from_slice(&data[row * width..(row + 1) * width]),
-            Rows::U8 { data, width, divisor } => {
-                scaled(&data[row * width..(row + 1) * width], *divisor, out);
+            Rows::F32 { data, .. } | Rows::Windows { points: data, .. } => {
+                out.copy_from_slice(&data[self.range(row)]);
             }
+            Rows::U8 { data, divisor, .. } => scaled(&data[self.range(row)], *divisor, out),
         }
     }
 }

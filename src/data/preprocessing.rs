@@ -6,8 +6,19 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
+    /// Of one row of a CSV: a sample, or a point of a series.
     pub input: InputEncoding,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     pub target: TargetEncoding,
+}
+
+/// Of a series a sample is `points` rows, one after the other; its target the `horizon` rows behind them,
+/// whose columns are called `name+1`, `name+2`, ... where there are several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    pub points: usize,
+    pub horizon: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

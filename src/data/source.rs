@@ -1,14 +1,15 @@
 //! Where bytes come from, and the fingerprint over all that was read.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::diag::{At, Diag};
 
-/// A text file, or one that is part of the program.
+/// A text file, one that is part of the program, or one that it makes.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// `at`: where the config names it.
@@ -20,6 +21,11 @@ pub enum Source {
         name: &'static str,
         bytes: &'static [u8],
     },
+    /// Text that the program has made.
+    Made {
+        name: String,
+        text: Arc<str>,
+    },
 }
 
 impl Source {
@@ -27,7 +33,7 @@ impl Source {
     pub fn beside(&self, folder: &Path) -> Source {
         match self {
             Source::File { path, at } => Source::File { path: folder.join(path), at: at.clone() },
-            bundled => bundled.clone(),
+            inside => inside.clone(),
         }
     }
 
@@ -36,6 +42,7 @@ impl Source {
         match self {
             Source::File { path, .. } => path,
             Source::Bundled { name, .. } => Path::new(name),
+            Source::Made { name, .. } => Path::new(name),
         }
     }
 
@@ -46,6 +53,7 @@ impl Source {
                 Ok(Box::new(file))
             }
             Source::Bundled { bytes, .. } => Ok(Box::new(*bytes)),
+            Source::Made { text, .. } => Ok(Box::new(Cursor::new(text.clone().as_bytes().to_vec()))),
         }
     }
 }

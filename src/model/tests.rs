@@ -33,6 +33,7 @@ fn edges(experiment: &Experiment) -> Vec<String> {
 /// The model for inputs of this shape, whose target has as many numbers as the output.
 fn lower(experiment: &Experiment, input: &[usize], outputs: usize) -> Model {
     let preprocessing = Preprocessing {
+        window: None,
         input: InputEncoding::Pixels { shape: input.to_vec(), divisor: 1.0 },
         target: TargetEncoding::Classes {
             column: "y".into(),

@@ -5,6 +5,7 @@
 //! where it spans more than two decades. A NaN or infinite value is a gap and is marked.
 
 use crate::report::axis::Axis;
+use crate::report::chart::{Plot, STYLE, cut};
 use crate::report::svg::{Anchor, Svg};
 
 /// Columns of the history that are no measure of the model.
@@ -27,25 +28,6 @@ const HEAD: f64 = 64.0;
 const MOST_POINTS: usize = 540;
 /// Up to this many points each is marked with a dot.
 const DOTTED: usize = 24;
-
-const STYLE: &str = "\
-text { font-family: system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif; fill: #1f2430; }
-.card { fill: #ffffff; stroke: #d5d9e0; }
-.title { font-size: 17px; font-weight: 600; }
-.panel { font-size: 14px; font-weight: 600; }
-.small { font-size: 12px; fill: #4a5160; }
-.grid { stroke: #e6e9ee; stroke-width: 1; }
-.axis { stroke: #8b93a1; stroke-width: 1; }
-.train { stroke: #0067a5; stroke-width: 2; fill: none; stroke-linejoin: round; stroke-linecap: round; }
-.val { stroke: #c64b00; stroke-width: 2; fill: none; stroke-linejoin: round; stroke-dasharray: 6 4; }
-.train-dot { fill: #0067a5; }
-.val-dot { fill: #ffffff; stroke: #c64b00; stroke-width: 1.6; }
-.best { stroke: #6b7280; stroke-width: 1; stroke-dasharray: 1 3; stroke-linecap: round; }
-.best-ring { fill: none; stroke: #1f2430; stroke-width: 1.6; }
-.wrong { stroke: #b3001b; stroke-width: 1.6; }
-.wrong-text { font-size: 12px; fill: #b3001b; }
-.halo { font-size: 12px; stroke: #ffffff; stroke-width: 4; stroke-linejoin: round; }
-";
 
 /// One measure: its columns in the history.
 struct Panel<'a> {
@@ -85,14 +67,6 @@ pub fn draw(name: &str, columns: &[String], rows: &[Vec<f64>], best_epoch: Optio
         history.draw_panel(&mut svg, panel, (x, y), best);
     }
     svg.finish()
-}
-
-/// The text, or its start and dots.
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_string();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// Samples of the two lines, at the right end of the head.
@@ -179,7 +153,7 @@ impl History<'_> {
             (left + WIDTH * x_axis.place(self.epoch(row)), top + HEIGHT * (1.0 - y_axis.place(value)))
         };
 
-        frame(svg, (left, top), &x_axis, &y_axis);
+        Plot { left, top, width: WIDTH, height: HEIGHT }.frame(svg, &x_axis, &y_axis, "epoch");
         let scale = if y_axis.is_logarithmic() { " (log scale)" } else { "" };
         svg.text("panel", (left, top - 12.0), Anchor::Start, &format!("{}{scale}", cut(panel.name, 36)));
         if let Some(best) = best {
@@ -243,23 +217,6 @@ impl History<'_> {
         let text = format!("not finite from epoch {}", self.epoch(row));
         svg.text("wrong-text", (x + shift, y - 6.0), anchor, &text);
     }
-}
-
-/// Grid, axes and their labels.
-fn frame(svg: &mut Svg, (left, top): (f64, f64), x_axis: &Axis, y_axis: &Axis) {
-    let (right, bottom) = (left + WIDTH, top + HEIGHT);
-    for (value, label) in &y_axis.ticks {
-        let y = bottom - HEIGHT * y_axis.place(*value);
-        svg.line("grid", (left, y), (right, y));
-        svg.text("small", (left - 8.0, y + 4.0), Anchor::End, label);
-    }
-    for (value, label) in &x_axis.ticks {
-        let x = left + WIDTH * x_axis.place(*value);
-        svg.line("axis", (x, bottom), (x, bottom + 4.0));
-        svg.text("small", (x, bottom + 18.0), Anchor::Middle, label);
-    }
-    svg.line("axis", (left, bottom), (right, bottom));
-    svg.text("small", (left + WIDTH / 2.0, bottom + 36.0), Anchor::Middle, "epoch");
 }
 
 /// Stretches of finite values.

@@ -8,7 +8,8 @@ use crate::callbacks::{self, SaveFreq};
 use crate::checkpoint;
 use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
-use crate::report::history_svg;
+use crate::report::{forecast_svg, history_svg};
+use crate::train::forecast;
 use crate::train::progress::{Progress, Verbosity, duration, figures};
 use crate::train::run_folder::{History, RunFolder};
 use crate::train::saved::{self, Named, Saved};
@@ -296,12 +297,13 @@ impl Run {
 
     fn write_all(&mut self) -> Result<()> {
         self.write_checkpoints()?;
-        self.folder.write_picture(&history_svg::draw(
+        let picture = history_svg::draw(
             &self.prepared.experiment.name,
             &self.history.columns,
             &self.history.rows,
             self.saved.best.as_ref().map(|b| b.epoch),
-        ))
+        );
+        self.folder.write_picture("history.svg", &picture)
     }
 
     /// Saves what is good, then passes the failure on.
@@ -333,6 +335,11 @@ impl Run {
         let names: Vec<String> = best.metrics.iter().map(|m| m.0.clone()).collect();
         let values: Vec<f64> = best.metrics.iter().map(|m| m.1).collect();
         self.progress.say(&format!("Best epoch {}: {}", best.epoch, figures(&names, &values)));
+        self.saved.load_best(&mut self.trainer.session);
+        if let Some(forecast) = forecast::of(&mut self.trainer.session, &self.prepared.dataset) {
+            let picture = forecast_svg::draw(&self.prepared.experiment.name, &forecast);
+            self.folder.write_picture("forecast.svg", &picture)?;
+        }
         if self.verbosity != Verbosity::Silent
             && let Some(line) = self.test_line()
         {
@@ -341,10 +348,9 @@ impl Run {
         Ok(())
     }
 
-    /// Loss and metrics of the best weights on the test split, where there is one.
+    /// Loss and metrics of the weights in the session, the best ones, on the test split where there is one.
     fn test_line(&mut self) -> Option<String> {
         let test = self.prepared.dataset.test.clone()?;
-        self.saved.load_best(&mut self.trainer.session);
         let values = self.trainer.evaluate_weights(&test);
         let metrics = self.prepared.experiment.training.metrics.iter().zip(&values[1..]);
         let words = metrics.map(|(m, v)| match m.name().contains("accuracy") {

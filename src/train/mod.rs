@@ -1,7 +1,9 @@
 //! Training, evaluation, prediction: the loops.
 
+mod continuation;
 pub mod evaluate;
 pub mod fit;
+mod forecast;
 pub mod laps;
 pub mod predict;
 pub mod progress;

@@ -11,13 +11,15 @@ use crate::diag::{Diag, Failure, Result};
 use crate::files::{cannot_write, write_atomic};
 use crate::model::lower::{OUTPUT, PREDICT};
 use crate::target::Scores;
+use crate::train::continuation::Continuation;
 use crate::train::fit::INTERRUPTED;
 use crate::train::setup::{Loaded, Options};
 
 /// Mistakes in rows that are listed before giving up.
-const MISTAKES: usize = 20;
+pub(super) const MISTAKES: usize = 20;
 
-/// Predicts every row of `input` (`-`: standard input). The output file appears whole or not at
+/// Predicts every row of `input` (`-`: standard input), or what follows the series in it, `steps` points
+/// far. The output file appears whole or not at
 /// all; without one the rows go to standard output, after the last row was found good.
 ///
 /// Returns notes for the user: categories that training never saw.
@@ -26,12 +28,17 @@ pub fn predict(
     input: &Path,
     output: Option<&Path>,
     probabilities: bool,
+    steps: Option<usize>,
     options: &Options,
 ) -> Result<Vec<String>> {
     let mut loaded = Loaded::open(path, options)?;
     let preprocessing = loaded.meta.preprocessing.clone();
     if probabilities && preprocessing.classes().is_none() {
         return Err(Diag::new("--probabilities is for classes, but this model predicts a number").into());
+    }
+    if steps.is_some() && preprocessing.window.is_none() {
+        let diag = Diag::new("--steps is for a series, but this model predicts each row by itself");
+        return Err(diag.into());
     }
     let mut rows = InputRows::open(input, &preprocessing.input)?;
     let writer = Table {
@@ -41,11 +48,17 @@ pub fn predict(
         units: loaded.output.units(),
         buffer: vec![],
     };
+    let mut writer = Some(writer);
+    let mut run = |sink: &mut dyn Write| match preprocessing.window {
+        Some(window) => Continuation::read(&mut rows, window, &preprocessing)
+            .and_then(|c| c.run(&mut loaded, steps, sink)),
+        None => run(&mut loaded, &mut rows, writer.take().expect("called once"), sink),
+    };
     match output {
         Some(file) => {
             let mut failure = None;
             let written = write_atomic(file, |sink| {
-                run(&mut loaded, &mut rows, writer, sink).map_err(|f| {
+                run(sink).map_err(|f| {
                     let error = f.as_io();
                     failure = f.into_failure();
                     error
@@ -60,8 +73,7 @@ pub fn predict(
         None => {
             let mut spool = spool()?;
             let mut sink = BufWriter::new(&mut spool);
-            let done =
-                run(&mut loaded, &mut rows, writer, &mut sink).and_then(|()| sink.flush().map_err(Stop::Io));
+            let done = run(&mut sink).and_then(|()| sink.flush().map_err(Stop::Io));
             drop(sink);
             done.map_err(|stop| match stop {
                 Stop::Io(e) => cannot_write(&std::env::temp_dir(), &e),
@@ -80,7 +92,7 @@ pub fn predict(
 }
 
 /// Why the rows ended early.
-enum Stop {
+pub(super) enum Stop {
     Io(io::Error),
     Rows(Failure),
 }
@@ -228,7 +240,7 @@ fn class_row(names: &[String], row: &[f32], probabilities: bool, sink: &mut dyn 
 }
 
 /// A cell, in quotes where it needs them.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

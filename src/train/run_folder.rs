@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::diag::{Diag, Result};
 use crate::files::{cannot_write, is_temporary, write_atomic};
 
+/// What a run may leave in its folder.
+const FILES: [&str; 6] =
+    ["config.toml", "history.csv", "history.svg", "forecast.svg", "last.safetensors", "best.safetensors"];
+
 /// A run's folder.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
@@ -79,7 +83,7 @@ impl RunFolder {
     /// Removes the files of a former run, and only those.
     fn empty(&self) -> Result<()> {
         self.sweep()?;
-        for name in ["config.toml", "history.csv", "history.svg", "last.safetensors", "best.safetensors"] {
+        for name in FILES {
             let file = self.path.join(name);
             if file.exists() {
                 fs::remove_file(&file).map_err(|e| cannot_write(&file, &e))?;
@@ -104,8 +108,9 @@ impl RunFolder {
         write_atomic(&self.path.join("config.toml"), |w| w.write_all(text.as_bytes()))
     }
 
-    pub fn write_picture(&self, svg: &str) -> Result<()> {
-        write_atomic(&self.path.join("history.svg"), |w| w.write_all(svg.as_bytes()))
+    /// Writes a picture, called `history.svg` or `forecast.svg`.
+    pub fn write_picture(&self, name: &str, svg: &str) -> Result<()> {
+        write_atomic(&self.path.join(name), |w| w.write_all(svg.as_bytes()))
     }
 
     fn history_path(&self) -> PathBuf {

@@ -49,6 +49,7 @@ fn dataset(model: &Value, classes: usize) -> Dataset {
         validation: None,
         test: None,
         preprocessing: Preprocessing {
+            window: None,
             input: InputEncoding::Pixels { shape, divisor: 1.0 },
             target: TargetEncoding::Classes {
                 column: "y".into(),

@@ -96,7 +96,10 @@ impl<'a> Roles<'a> {
                 (0..header.names.len()).filter(|i| !taken(i)).map(|i| (i, None)).collect()
             }
         };
-        for (set, what) in [(&targets, "a target"), (&drop, "dropped"), (&weight, "the sample weight")] {
+        if !spec.targets_as_features {
+            both(&features, &targets, ["a feature", "a target"], found);
+        }
+        for (set, what) in [(&drop, "dropped"), (&weight, "the sample weight")] {
             both(&features, set, ["a feature", what], found);
         }
         both(&weight, &targets, ["the sample weight", "a target"], found);

@@ -57,6 +57,8 @@ pub struct TableSpec {
     pub target: Vec<Named>,
     /// Every other column, if absent.
     pub features: Option<Vec<Named>>,
+    /// Targets may be features too: a series is forecast from its own past.
+    pub targets_as_features: bool,
     pub drop: Vec<Named>,
     pub categorical: Vec<Named>,
     pub sample_weight: Option<Named>,
@@ -154,7 +156,8 @@ impl TableSpec {
         let part = |rows| Part { table: train_table.clone(), rows };
         let (train, split_off) = (part(rows), held_out.map(part));
         let (validation, test) = self.common.held_out(split_off, test);
-        let preprocessing = Preprocessing { input: self.encoding(layout, fitted), target: targets };
+        let preprocessing =
+            Preprocessing { input: self.encoding(layout, fitted), window: None, target: targets };
         let parts =
             [("training", Some(&train)), ("validation", validation.as_ref()), ("test", test.as_ref())];
         for (name, part) in parts.into_iter().filter_map(|(name, part)| part.map(|p| (name, p))) {

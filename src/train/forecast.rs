@@ -1,0 +1,37 @@
+//! What a model says of the points of its series, for the picture of the run.
+
+use crate::data::Dataset;
+use crate::data::preprocessing::TargetEncoding;
+use crate::exec::Session;
+use crate::model::lower::{EVAL, OUTPUT, TARGET};
+use crate::report::forecast_svg::{Forecast, MOST_POINTS};
+use crate::train::setup::fill;
+
+/// The end of the last part that is held out, or else of the training part, one step ahead of each window,
+/// in the first target's units. None where the data is no series.
+pub fn of(session: &mut Session, dataset: &Dataset) -> Option<Forecast> {
+    let window = dataset.preprocessing.window?;
+    let TargetEncoding::Values { columns } = &dataset.preprocessing.target else { return None };
+    let parts = [("test", dataset.test.as_ref()), ("validation", dataset.validation.as_ref())];
+    let held_out = parts.into_iter().find_map(|(name, part)| Some((name, part?)));
+    let (name, part) = held_out.unwrap_or(("training", &dataset.train));
+    let shown = part.len().min(MOST_POINTS);
+    let order: Vec<u32> = (part.len() as u32 - shown as u32..part.len() as u32).collect();
+    let column = &columns[0];
+    let mut forecast = Forecast {
+        column: column.name.strip_suffix("+1").unwrap_or(&column.name).to_string(),
+        part: name.to_string(),
+        first: part.rows[order[0] as usize] as usize + window.points,
+        ..Forecast::default()
+    };
+    for rows in order.chunks(session.program(EVAL).batch) {
+        fill(session, EVAL, part, rows, None);
+        session.run(EVAL, rows.len(), 0);
+        let firsts = |values: &[f32]| -> Vec<f64> {
+            values.chunks_exact(columns.len()).map(|row| column.decode(row[0])).collect()
+        };
+        forecast.truth.extend(firsts(session.output(EVAL, TARGET, rows.len())));
+        forecast.predicted.extend(firsts(session.output(EVAL, OUTPUT, rows.len())));
+    }
+    Some(forecast)
+}
