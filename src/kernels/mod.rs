@@ -19,4 +19,6 @@ pub mod peak;
 pub mod pieces;
 pub mod sum;
 mod tile;
+mod vector;
 pub mod views;
+pub mod winograd;
