@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench conv [-- PART_OF_A_NAME ...]`. Each kernel is first compared with its
 //! definition in f64 on one image. GFLOP/s count the definition's multiplications that meet no
-//! border, so an algorithm that needs fewer of them can exceed the peak.
+//! border, so an algorithm that needs fewer of them can exceed the peak: passes with `w.` before their
+//! names go by tiles (`kernels/winograd`), where the library takes that way.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -15,6 +16,7 @@ use nntrain::kernels::gemm::{Start, as_is};
 use nntrain::kernels::isa::isa;
 use nntrain::kernels::par::Pool;
 use nntrain::kernels::peak::multiply_adds;
+use nntrain::kernels::winograd::{Winograd, WinogradGradient};
 use nntrain::shape::{Padding, Window};
 
 struct Shape {
@@ -54,6 +56,16 @@ const SHAPES: &[Shape] = &[
     shape("width 11", 11, (32, 32), (3, 1), Padding::Same),
     shape("width 7", 7, (64, 64), (3, 1), Padding::Same),
     shape("width 5", 5, (64, 128), (3, 1), Padding::Valid),
+    shape("vgg 64", 32, (64, 64), (3, 1), Padding::Same),
+    shape("width 4", 4, (64, 64), (3, 1), Padding::Same),
+    shape("width 5 same", 5, (64, 64), (3, 1), Padding::Same),
+    shape("width 6", 6, (64, 64), (3, 1), Padding::Same),
+    shape("width 9", 9, (32, 32), (3, 1), Padding::Same),
+    shape("width 10", 10, (16, 16), (3, 1), Padding::Same),
+    shape("width 14", 14, (16, 32), (3, 1), Padding::Same),
+    shape("deep 256", 8, (256, 256), (3, 1), Padding::Same),
+    shape("deep 4x4 256", 4, (256, 256), (3, 1), Padding::Same),
+    shape("deep 512", 4, (512, 512), (3, 1), Padding::Same),
     shape("wide 128", 16, (128, 128), (3, 1), Padding::Same),
 ];
 
@@ -181,6 +193,49 @@ fn convolution(s: &Shape, peak: f64) {
         }
     });
     report(s.name, "kernel gradient", flops, time, peak);
+    let forward = Case { images: &x, kernel: &w, start: Start::Bias(&bias), expected: &expected_y };
+    let backward = Case { images: &dy, kernel: &reversed, start: Start::Zero, expected: &expected_dx };
+    winograd(s, "w. forward", Winograd::of_outputs(&g), &forward, flops, peak);
+    winograd(s, "w. input grad.", Winograd::of_input_gradient(&g), &backward, flops, peak);
+    let Some(by) = WinogradGradient::new(&g) else { return };
+    let mut scratch = Aligned::zeroed(by.scratch_len());
+    by.run(&x[..image], &dy[..output], &mut dw, &mut scratch);
+    check(s.name, &dw, &expected_dw);
+    let time = best(|| {
+        for (x, dy) in x.chunks(x_shard).zip(dy.chunks(dy_shard)) {
+            by.run(x, dy, &mut dw, &mut scratch);
+        }
+    });
+    report(s.name, "w. kernel grad.", flops, time, peak);
+}
+
+/// What a convolution by tiles gets, and the first image's outputs.
+struct Case<'a> {
+    images: &'a [f32],
+    kernel: &'a [f32],
+    start: Start<'a>,
+    expected: &'a [f64],
+}
+
+fn winograd(s: &Shape, pass: &str, w: Option<Winograd>, case: &Case<'_>, flops: f64, peak: f64) {
+    let Some(w) = w else { return };
+    let (image, output) = (case.images.len() / s.images, case.expected.len());
+    let rows = output / w.output_row();
+    let (mut u, mut scratch) = (Aligned::zeroed(w.kernel_len()), Aligned::zeroed(w.scratch_len()));
+    let mut y = Aligned::zeroed(s.images * output);
+    let pool = Pool::new(1);
+    w.transform_kernel(&pool, case.kernel, &mut u);
+    w.run(&case.images[..image], &u, case.start, 0..rows, (&mut y[..output], &mut scratch), &as_is);
+    check(s.name, &y[..output], case.expected);
+    let time = best(|| {
+        w.transform_kernel(&pool, case.kernel, &mut u);
+        // As in a step of two threads.
+        let images = w.images_per_task(s.images, 2);
+        for (x, y) in case.images.chunks(images * image).zip(y.chunks_mut(images * output)) {
+            w.run(x, &u, case.start, 0..y.len() / w.output_row(), (y, &mut scratch), &as_is);
+        }
+    });
+    report(s.name, pass, flops, time, peak);
 }
 
 fn depthwise(s: &Shape, peak: f64) {

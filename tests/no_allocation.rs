@@ -51,7 +51,12 @@ fn all_threads_are_there(pool: &Pool) {
 const LAYERS: &str = r#"
 [[layers]]
 type = "Conv2D"
-filters = 8
+filters = 16
+kernel_size = 3
+padding = "same"
+[[layers]]
+type = "Conv2D"
+filters = 16
 kernel_size = 3
 padding = "same"
 [[layers]]

@@ -27,6 +27,8 @@ pub struct Product {
     /// `after - t` none in tap t from the end; together at most two rows of any tap. A begins with
     /// what is there, and is as much shorter.
     pub edges: [usize; 2],
+    /// So many products, and from one to the next the distance in A, B and C.
+    pub batch: (usize, usize, usize, usize),
 }
 
 /// What the sums begin with.
@@ -42,6 +44,9 @@ pub enum Start<'a> {
 /// One tap: a plain product.
 pub const ONE_TAP: [(usize, usize, usize); 2] = [(1, 0, 0), (1, 0, 0)];
 
+/// One product.
+pub const ONE: (usize, usize, usize, usize) = (1, 0, 0, 0);
+
 /// Longest run along k that is done in one go: its slice of B stays in the second-level cache.
 const K_BLOCK: usize = 512;
 
@@ -51,7 +56,7 @@ const SERIAL: usize = 1 << 17;
 impl Product {
     /// `A[m x k] * B[k x n]`, all row-major and dense.
     pub fn dense(m: usize, n: usize, k: usize) -> Product {
-        Product { m, n, k, a_row: k, a_k: 1, b_k: n, c_row: n, taps: ONE_TAP, edges: [0; 2] }
+        Product { m, n, k, a_row: k, a_k: 1, b_k: n, c_row: n, taps: ONE_TAP, edges: [0; 2], batch: ONE }
     }
 
     /// `A^T * B` with A stored as [k x m], row-major and dense.
@@ -66,10 +71,12 @@ impl Product {
         };
         let missing = self.edges.map(|edge| edge.saturating_mul(self.taps[1].1));
         let a = (taps(|t| t.1) + reach_of(self.m, self.a_row) + reach_of(self.k, self.a_k) + 1)
-            .saturating_sub(missing[0] + missing[1]);
+            .saturating_sub(missing[0].saturating_add(missing[1]));
         let b = taps(|t| t.2) + reach_of(self.k, self.b_k) + self.n;
         let c = reach_of(self.m, self.c_row) + self.n;
-        (a, b, c)
+        let (count, a_step, b_step, c_step) = self.batch;
+        let all = |one: usize, step: usize| one.saturating_add(reach_of(count, step));
+        (all(a, a_step), all(b, b_step), all(c, c_step))
     }
 
     /// Whether the tiles can leave out so many rows at the edges of an inner tap.
@@ -79,7 +86,7 @@ impl Product {
     }
 
     fn is_empty(&self) -> bool {
-        self.m == 0 || self.n == 0
+        self.m == 0 || self.n == 0 || self.batch.0 == 0
     }
 
     /// Computes the product on the calling thread.
@@ -87,6 +94,11 @@ impl Product {
     /// # Panics
     /// If an operand is shorter than the strides reach.
     pub fn run(&self, a: &[f32], b: &[f32], c: &mut [f32], start: Start<'_>) {
+        self.run_with(tile_set(), a, b, c, start);
+    }
+
+    /// As [`Product::run`], with given tiles.
+    pub(super) fn run_with(&self, set: &TileSet, a: &[f32], b: &[f32], c: &mut [f32], start: Start<'_>) {
         if self.is_empty() {
             return;
         }
@@ -99,7 +111,7 @@ impl Product {
             assert!(bias.len() >= self.n, "bias too short for {self:?}");
         }
         // SAFETY: the operands are as long as the strides reach, and C is exclusively ours.
-        unsafe { self.run_columns(tile_set(), a, b, c.as_mut_ptr(), start, 0..self.n) }
+        unsafe { self.run_columns(set, a, b, c.as_mut_ptr(), start, 0..self.n) }
     }
 
     /// # Safety
@@ -167,6 +179,7 @@ impl Product {
                 k,
                 taps: self.taps,
                 edges: [0; 2],
+                batch: self.batch,
                 columns: width,
                 start: match start {
                     Start::Zero => TileStart::Zero,
@@ -235,7 +248,7 @@ impl Product {
         let (need_a, need_b, _) = self.extents();
         assert!(self.k == 0 || (a.len() >= need_a && b.len() >= need_b), "operand too short for {self:?}");
         assert!(first + reach_of(self.m, self.c_row) + self.n <= c.len(), "result too short for {self:?}");
-        assert!(self.edges == [0; 2], "edges of {self:?} cannot be cut");
+        assert!(self.edges == [0; 2] && self.batch.0 == 1, "{self:?} cannot be cut");
         // SAFETY: the rows lie inside C, as checked; the caller promises that they are ours.
         unsafe {
             let pointer = c.pointer(first);
@@ -308,7 +321,9 @@ mod tests {
     /// The definition, in f64.
     fn twin(p: &Product, a: &[f32], b: &[f32], c: &[f32], start: Start<'_>) -> Vec<f64> {
         let mut out: Vec<f64> = c.iter().map(|v| f64::from(*v)).collect();
-        for i in 0..p.m {
+        let (count, a_step, b_step, c_step) = p.batch;
+        for (one, i) in (0..count).flat_map(|one| (0..p.m).map(move |i| (one, i))) {
+            let (a, b, c) = (&a[one * a_step..], &b[one * b_step..], &c[one * c_step..]);
             for j in 0..p.n {
                 let mut sum = match start {
                     Start::Zero => 0.0,
@@ -330,7 +345,7 @@ mod tests {
                         }
                     }
                 }
-                out[i * p.c_row + j] = sum;
+                out[one * c_step + i * p.c_row + j] = sum;
             }
         }
         out
@@ -384,9 +399,19 @@ mod tests {
             c_row: 25,
             taps: [(3, 50, 126), (2, 9, 378)],
             edges: [0; 2],
+            batch: ONE,
         };
         check(&p);
         check(&Product { a_row: 1, a_k: 8, taps: [(4, 100, 200), (1, 0, 0)], ..p });
+    }
+
+    #[test]
+    fn batches_equal_the_twin() {
+        for (m, n, k) in [(1, 16, 16), (16, 16, 16), (31, 40, 7), (5, 70, 600)] {
+            let p = Product::dense(m, n, k);
+            check(&Product { batch: (3, m * k + 5, k * n, m * n + 2), ..p });
+            check(&Product { batch: (2, m * k, k * n, m * n), ..Product::transposed_a(m, n, k) });
+        }
     }
 
     /// A row of a convolution at the edges of its image: neighbouring taps are one row apart.

@@ -20,4 +20,6 @@ pub mod pieces;
 pub mod prefetch;
 pub mod sum;
 mod tile;
+mod vector;
 pub mod views;
+pub mod winograd;

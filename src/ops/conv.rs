@@ -5,7 +5,8 @@
 //! zeros outside of x. One dimension is H = 1; its kernel may come as `[KW, C / groups, F]`.
 //!
 //! Gradients: of w the products of inputs and output gradients, summed over fixed shards of images
-//! and then over the shards; of x the products with the reversed kernel.
+//! and then over the shards; of x the products with the reversed kernel. Each of the three passes goes
+//! by tiles (`kernels/winograd`) where the sizes make that the faster way.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -15,8 +16,9 @@ use crate::kernels::aligned::round_up;
 use crate::kernels::axis::Axis;
 use crate::kernels::conv::Geometry;
 use crate::kernels::gemm::{Start, as_is};
-use crate::kernels::pieces::for_pieces_with;
+use crate::kernels::pieces::{for_chunks_with, for_pieces_with};
 use crate::kernels::sum;
+use crate::kernels::winograd::{Winograd, WinogradGradient};
 use crate::ops::conv_pool::ConvPool;
 use crate::ops::function::Function;
 use crate::ops::map::to_fuse;
@@ -80,14 +82,34 @@ impl Conv {
         Scratch {
             // The bias's gradient by image.
             per_sample: self.g.filters,
-            // The kernel's gradient by shard, and the reversed kernel.
-            fixed: round_up(self.shard_sums(SHARDS)) + round_up(self.g.kernel_len()),
+            // The kernel's gradient by shard, and the reversed kernel, also as tiles need it.
+            fixed: round_up(self.shard_sums(SHARDS))
+                + round_up(self.g.kernel_len())
+                + Winograd::of_input_gradient(&self.g).map_or(0, |w| w.kernel_len()),
             per_thread: self.thread_scratch(),
         }
     }
 
     fn thread_scratch(&self) -> usize {
-        round_up(self.g.kernel_gradient_scratch().max(self.g.bordered_len()))
+        let g = &self.g;
+        let input = Winograd::of_input_gradient(g).map_or(g.bordered_len(), |w| w.scratch_len());
+        let kernel = WinogradGradient::new(g).map_or(g.kernel_gradient_scratch(), |w| w.scratch_len());
+        round_up(input.max(kernel))
+    }
+
+    fn forward_scratch(&self) -> Scratch {
+        match Winograd::of_outputs(&self.g) {
+            Some(w) => Scratch { per_sample: 0, fixed: w.kernel_len(), per_thread: w.scratch_len() },
+            None => Scratch { per_thread: round_up(self.g.padded_len()), ..Scratch::default() },
+        }
+    }
+
+    /// The fused function, in place.
+    fn activate(&self, y: &mut [f32]) {
+        match &self.f {
+            Some(f) => f.apply_in_place(y),
+            None => as_is(y),
+        }
     }
 }
 
@@ -120,29 +142,17 @@ impl Op for Conv {
         if self.f.is_some() {
             signature = signature.keep_y(&[0]);
         }
-        signature.forward_scratch.per_thread = round_up(g.padded_len());
+        signature.forward_scratch = self.forward_scratch();
         signature.backward_scratch = self.backward_scratch();
         signature.adds = true;
         Ok(signature)
     }
 
     fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
-        let (g, x, w) = (&self.g, io.x(0), io.x(1));
-        let bias = (io.x.count() == 3).then(|| io.x(2));
-        let per_thread = round_up(g.padded_len());
-        let scratch = if per_thread > 0 { io.scratch() } else { &mut [] };
-        let parts = row_parts(g.rows.output, cx.batch, cx.pool.threads());
-        let rows = g.rows.output / parts;
-        let work = (cx.batch * parts, cx.batch * g.work());
-        for_pieces_with(cx.pool, work, [io.y(0)], scratch, per_thread, |task, [y], scratch| {
-            let image = &x[task / parts * g.image_len()..][..g.image_len()];
-            let first = task % parts * rows;
-            let activate = |row: &mut [f32]| match &self.f {
-                Some(f) => f.apply_in_place(row),
-                None => as_is(row),
-            };
-            g.forward(image, w, bias, first..first + rows, (y, scratch), &activate);
-        });
+        match Winograd::of_outputs(&self.g) {
+            Some(w) => self.forward_by_tiles(&w, io, cx),
+            None => self.forward_directly(io, cx),
+        }
     }
 
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
@@ -150,6 +160,8 @@ impl Op for Conv {
         let (scratch, dy) = (io.scratch(), io.dy0());
         // On cache lines all but the last.
         let (reversed, scratch) = scratch.split_at_mut(round_up(g.kernel_len()));
+        let by_tiles = Winograd::of_input_gradient(g);
+        let (transformed, scratch) = scratch.split_at_mut(by_tiles.map_or(0, |w| w.kernel_len()));
         let (shard_sums, scratch) = scratch.split_at_mut(round_up(self.shard_sums(SHARDS)));
         let (scratch, bias_sums) = scratch.split_at_mut(scratch.len() - n * g.filters);
         let per_thread = self.thread_scratch();
@@ -159,21 +171,33 @@ impl Op for Conv {
         let dx_start = start(dx.as_ref().is_some_and(|dx| dx.add));
         let dx = dx.map_or(&mut [][..], |dx| dx.buf);
         if !dx.is_empty() {
-            g.reverse_kernel(cx.pool, io.x(1), &mut reversed[..g.kernel_len()]);
+            let reversed = &mut reversed[..g.kernel_len()];
+            g.reverse_kernel(cx.pool, io.x(1), reversed);
+            if let Some(w) = by_tiles {
+                w.transform_kernel(cx.pool, reversed, transformed);
+            }
         }
-        let reversed = &*reversed;
+        let (reversed, transformed) = (&*reversed, &*transformed);
         let sums = if db.is_some() { &mut *bias_sums } else { &mut [] };
         let y = self.f.as_ref().map(|f| (f, io.y(0)));
-        let data = [&mut *dy, dx, sums];
-        for_pieces_with(cx.pool, (n, n * g.work()), data, scratch, per_thread, |i, [dy, dx, sums], own| {
+        let images = by_tiles.map_or(1, |w| w.images_per_task(n, cx.pool.threads()));
+        let lens = [g.output_len(), g.image_len(), g.filters].map(|len| images * len);
+        let data = [(lens[0], &mut *dy), (lens[1], dx), (lens[2], sums)];
+        let work = (n.div_ceil(images), n * g.work());
+        for_chunks_with(cx.pool, work, data, scratch, per_thread, |task, [dy, dx, sums], own| {
             if let Some((f, y)) = y {
-                f.gradient_in_place(&y[i * g.output_len()..][..g.output_len()], dy);
+                f.gradient_in_place(&y[task * lens[0]..][..dy.len()], dy);
             }
-            if !sums.is_empty() {
+            for (dy, sums) in dy.chunks_exact(g.output_len()).zip(sums.chunks_exact_mut(g.filters)) {
                 sum::rows(dy, sums);
             }
-            if !dx.is_empty() {
-                g.input_gradient(dy, reversed, (dx, own), dx_start);
+            match by_tiles {
+                _ if dx.is_empty() => {}
+                Some(w) => {
+                    let rows = 0..dx.len() / w.output_row();
+                    w.run(dy, transformed, dx_start, rows, (dx, own), &as_is);
+                }
+                None => g.input_gradient(dy, reversed, (dx, own), dx_start),
             }
         });
         if let Some(db) = db {
@@ -228,6 +252,39 @@ impl Op for Conv {
 }
 
 impl Conv {
+    fn forward_directly(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let (g, x, w) = (&self.g, io.x(0), io.x(1));
+        let bias = (io.x.count() == 3).then(|| io.x(2));
+        let per_thread = round_up(g.padded_len());
+        let scratch = if per_thread > 0 { io.scratch() } else { &mut [] };
+        let parts = row_parts(g.rows.output, cx.batch, cx.pool.threads());
+        let rows = g.rows.output / parts;
+        let work = (cx.batch * parts, cx.batch * g.work());
+        for_pieces_with(cx.pool, work, [io.y(0)], scratch, per_thread, |task, [y], scratch| {
+            let image = &x[task / parts * g.image_len()..][..g.image_len()];
+            let first = task % parts * rows;
+            let finish = |row: &mut [f32]| self.activate(row);
+            g.forward(image, w, bias, first..first + rows, (y, scratch), &finish);
+        });
+    }
+
+    fn forward_by_tiles(&self, w: &Winograd, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let (g, x, n) = (&self.g, io.x(0), cx.batch);
+        let start = if io.x.count() == 3 { Start::Bias(io.x(2)) } else { Start::Zero };
+        let (kernel, scratch) = io.scratch().split_at_mut(w.kernel_len());
+        w.transform_kernel(cx.pool, io.x(1), kernel);
+        let kernel = &*kernel;
+        let threads = cx.pool.threads();
+        // Rows of one task: of some images, or of a part of one.
+        let rows = w.images_per_task(n, threads) * g.rows.output / row_parts(w.parts(), n, threads);
+        let work = ((n * g.rows.output).div_ceil(rows), n * g.work());
+        let y = [(rows * g.output_row(), io.y(0))];
+        for_chunks_with(cx.pool, work, y, scratch, w.scratch_len(), |task, [y], own| {
+            let outputs = task * rows..task * rows + y.len() / g.output_row();
+            w.run(x, kernel, start, outputs, (y, own), &|row| self.activate(row));
+        });
+    }
+
     /// The kernel's gradient by shard, into `sums`.
     fn kernel_gradient(
         &self,
@@ -239,16 +296,29 @@ impl Conv {
     ) {
         let (g, n) = (&self.g, cx.batch);
         let shards = self.shards(n);
+        let of_shard = |shard: usize| {
+            let images = shard * n / shards..(shard + 1) * n / shards;
+            let x = &x[images.start * g.image_len()..images.end * g.image_len()];
+            (x, &dy[images.start * g.output_len()..images.end * g.output_len()])
+        };
+        if let Some(w) = WinogradGradient::new(g) {
+            let work = (shards, n * g.work());
+            for_pieces_with(cx.pool, work, [sums], scratch, per_thread, |shard, [sums], own| {
+                let (x, dy) = of_shard(shard);
+                w.run(x, dy, sums, own);
+            });
+            return;
+        }
         // Each tap is summed for itself, so how they are dealt to tasks changes no bit.
         let parts = if shards >= 4 * cx.pool.threads() { 1 } else { g.taps() };
         let taps = g.taps() / parts;
         let work = (shards * parts, n * g.work());
         for_pieces_with(cx.pool, work, [sums], scratch, per_thread, |task, [sums], own| {
-            let (shard, first) = (task / parts, task % parts * taps);
-            let images = shard * n / shards..(shard + 1) * n / shards;
-            let x = &x[images.start * g.image_len()..images.end * g.image_len()];
-            let dy = &dy[images.start * g.output_len()..images.end * g.output_len()];
-            g.kernel_gradient(x, dy, (first, taps), sums, own);
+            let (x, dy) = of_shard(task / parts);
+            g.kernel_gradient(x, dy, (task % parts * taps, taps), sums, own);
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Geometry, blocks};
-use crate::kernels::gemm::{Product, Start};
+use crate::kernels::gemm::{ONE, Product, Start};
 
 impl Geometry {
     /// Computes the output rows `outputs` of one image into `y`; `finish` gets each finished row.
@@ -72,6 +72,7 @@ impl Geometry {
             b_k: self.filters,
             c_row: self.filters,
             edges: if skips { [columns.before, columns.after] } else { [0; 2] },
+            batch: ONE,
             taps: [
                 (self.rows.kernel, self.rows.dilation * self.line(), tap_row),
                 if joined { (1, 0, 0) } else { tap },

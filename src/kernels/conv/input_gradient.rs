@@ -2,7 +2,7 @@
 
 use super::{Geometry, MANY, blocks, bordered};
 use crate::kernels::axis::{Axis, Taps};
-use crate::kernels::gemm::{Product, Start};
+use crate::kernels::gemm::{ONE, Product, Start};
 use crate::kernels::par::{Pool, for_chunks};
 
 impl Geometry {
@@ -129,6 +129,7 @@ impl Geometry {
                 b_k: channels,
                 c_row: stride * self.channels,
                 edges,
+                batch: ONE,
                 taps: [
                     (rows.count, rows.step * line, rows.tap_step * tap_row),
                     if joined { (1, 0, 0) } else { tap },

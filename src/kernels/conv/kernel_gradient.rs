@@ -1,7 +1,7 @@
 //! The gradient of the kernel.
 
 use super::Geometry;
-use crate::kernels::gemm::{Product, Start};
+use crate::kernels::gemm::{ONE, Product, Start};
 
 /// Outputs of fewer pixels than this are too short a sum for one product: several images are
 /// then gathered, tap by tap, to at least `GATHERED` pixels.
@@ -81,6 +81,7 @@ impl Geometry {
                 c_row: self.filters,
                 taps: [(outputs.len(), rows.stride * line, self.output_row()), (1, 0, 0)],
                 edges: [0; 2],
+                batch: ONE,
             };
             let x = &x[from.min(rows.input - 1) * line + pixel * self.channels..];
             let dy = &dy[outputs.start * self.output_row() + across.start * self.filters..];

@@ -26,24 +26,28 @@ unsafe fn tile<const MR: usize, const NV: usize>(t: &Tile) {
             let p = p.add(v * 8);
             if v + 1 < NV || whole { _mm256_loadu_ps(p) } else { _mm256_maskload_ps(p, last) }
         };
-        let mut acc = [[_mm256_setzero_ps(); NV]; MR];
-        for (r, row) in acc.iter_mut().enumerate() {
-            for (v, a) in row.iter_mut().enumerate() {
-                match t.start {
-                    TileStart::Zero => {}
-                    TileStart::Bias(bias) => *a = load(v, bias),
-                    TileStart::C => *a = load(v, t.c.add(r * t.c_row)),
+        let (count, a_step, b_step, c_step) = t.batch;
+        for i in 0..count {
+            let (a, b, c) = (t.a.wrapping_add(i * a_step), t.b.add(i * b_step), t.c.add(i * c_step));
+            let mut acc = [[_mm256_setzero_ps(); NV]; MR];
+            for (r, row) in acc.iter_mut().enumerate() {
+                for (v, a) in row.iter_mut().enumerate() {
+                    match t.start {
+                        TileStart::Zero => {}
+                        TileStart::Bias(bias) => *a = load(v, bias),
+                        TileStart::C => *a = load(v, c.add(r * t.c_row)),
+                    }
                 }
             }
-        }
-        add_products!(t, acc, load, _mm256_setzero_ps, _mm256_set1_ps, _mm256_fmadd_ps);
-        for (r, row) in acc.iter().enumerate() {
-            for (v, sum) in row.iter().enumerate() {
-                let p = t.c.add(r * t.c_row + v * 8);
-                if v + 1 < NV || whole {
-                    _mm256_storeu_ps(p, *sum);
-                } else {
-                    _mm256_maskstore_ps(p, last, *sum);
+            add_products!(t, a, b, acc, load, _mm256_setzero_ps, _mm256_set1_ps, _mm256_fmadd_ps);
+            for (r, row) in acc.iter().enumerate() {
+                for (v, sum) in row.iter().enumerate() {
+                    let p = c.add(r * t.c_row + v * 8);
+                    if v + 1 < NV || whole {
+                        _mm256_storeu_ps(p, *sum);
+                    } else {
+                        _mm256_maskstore_ps(p, last, *sum);
+                    }
                 }
             }
         }

@@ -35,6 +35,8 @@ pub(super) struct Tile {
     /// `[before, after]`: the first `before - t2` rows have no part in inner tap t2, and the last
     /// `after - t2` none in tap t2 from the end; together at most two rows of any tap.
     pub edges: [usize; 2],
+    /// So many tiles, and from one to the next the distance in A, B and C.
+    pub batch: (usize, usize, usize, usize),
     /// Columns of the tile, at most NV vectors.
     pub columns: usize,
     pub start: TileStart,

@@ -27,28 +27,32 @@ unsafe fn tile<const MR: usize, const NV: usize>(t: &Tile) {
             std::ptr::copy_nonoverlapping(p, lanes.as_mut_ptr(), last);
             vld1q_f32(lanes.as_ptr())
         };
-        let mut acc = [[vdupq_n_f32(0.0); NV]; MR];
-        for (r, row) in acc.iter_mut().enumerate() {
-            for (v, a) in row.iter_mut().enumerate() {
-                match t.start {
-                    TileStart::Zero => {}
-                    TileStart::Bias(bias) => *a = load(v, bias),
-                    TileStart::C => *a = load(v, t.c.add(r * t.c_row)),
-                }
-            }
-        }
         let multiply_add = |a, b, sum| vfmaq_f32(sum, a, b);
         let zero = || vdupq_n_f32(0.0);
-        add_products!(t, acc, load, zero, vdupq_n_f32, multiply_add);
-        for (r, row) in acc.iter().enumerate() {
-            for (v, sum) in row.iter().enumerate() {
-                let p = t.c.add(r * t.c_row + v * LANES);
-                if v + 1 < NV || last == LANES {
-                    vst1q_f32(p, *sum);
-                } else {
-                    let mut lanes = [0.0f32; LANES];
-                    vst1q_f32(lanes.as_mut_ptr(), *sum);
-                    std::ptr::copy_nonoverlapping(lanes.as_ptr(), p, last);
+        let (count, a_step, b_step, c_step) = t.batch;
+        for i in 0..count {
+            let (a, b, c) = (t.a.wrapping_add(i * a_step), t.b.add(i * b_step), t.c.add(i * c_step));
+            let mut acc = [[vdupq_n_f32(0.0); NV]; MR];
+            for (r, row) in acc.iter_mut().enumerate() {
+                for (v, a) in row.iter_mut().enumerate() {
+                    match t.start {
+                        TileStart::Zero => {}
+                        TileStart::Bias(bias) => *a = load(v, bias),
+                        TileStart::C => *a = load(v, c.add(r * t.c_row)),
+                    }
+                }
+            }
+            add_products!(t, a, b, acc, load, zero, vdupq_n_f32, multiply_add);
+            for (r, row) in acc.iter().enumerate() {
+                for (v, sum) in row.iter().enumerate() {
+                    let p = c.add(r * t.c_row + v * LANES);
+                    if v + 1 < NV || last == LANES {
+                        vst1q_f32(p, *sum);
+                    } else {
+                        let mut lanes = [0.0f32; LANES];
+                        vst1q_f32(lanes.as_mut_ptr(), *sum);
+                        std::ptr::copy_nonoverlapping(lanes.as_ptr(), p, last);
+                    }
                 }
             }
         }

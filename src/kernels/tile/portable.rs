@@ -36,21 +36,25 @@ unsafe fn tile<const MR: usize, const NV: usize>(t: &Tile) {
             std::ptr::copy_nonoverlapping(p.add(v * LANES), lanes.as_mut_ptr(), width(v));
             lanes
         };
-        let mut acc = [[[0.0f32; LANES]; NV]; MR];
-        for (r, row) in acc.iter_mut().enumerate() {
-            for (v, a) in row.iter_mut().enumerate() {
-                match t.start {
-                    TileStart::Zero => {}
-                    TileStart::Bias(bias) => *a = load(v, bias),
-                    TileStart::C => *a = load(v, t.c.add(r * t.c_row)),
+        let (count, a_step, b_step, c_step) = t.batch;
+        for i in 0..count {
+            let (a, b, c) = (t.a.wrapping_add(i * a_step), t.b.add(i * b_step), t.c.add(i * c_step));
+            let mut acc = [[[0.0f32; LANES]; NV]; MR];
+            for (r, row) in acc.iter_mut().enumerate() {
+                for (v, a) in row.iter_mut().enumerate() {
+                    match t.start {
+                        TileStart::Zero => {}
+                        TileStart::Bias(bias) => *a = load(v, bias),
+                        TileStart::C => *a = load(v, c.add(r * t.c_row)),
+                    }
                 }
             }
-        }
-        add_products!(t, acc, load, zero, std::convert::identity, multiply_add_lanes);
-        for (r, row) in acc.iter().enumerate() {
-            for (v, sum) in row.iter().enumerate() {
-                let p = t.c.add(r * t.c_row + v * LANES);
-                std::ptr::copy_nonoverlapping(sum.as_ptr(), p, width(v));
+            add_products!(t, a, b, acc, load, zero, std::convert::identity, multiply_add_lanes);
+            for (r, row) in acc.iter().enumerate() {
+                for (v, sum) in row.iter().enumerate() {
+                    let p = c.add(r * t.c_row + v * LANES);
+                    std::ptr::copy_nonoverlapping(sum.as_ptr(), p, width(v));
+                }
             }
         }
     }

@@ -47,18 +47,18 @@ macro_rules! each_row {
     (@ $r:ident, $body:block, $($n:literal)*) => { $( { const $r: usize = $n; $body } )* };
 }
 
-/// The loops over taps and k: adds all products to `acc`.
+/// The loops over taps and k: adds all products of A and B to `acc`.
 macro_rules! add_products {
-    ($t:ident, $acc:ident, $load:ident, $zero:expr, $splat:expr, $fma:expr) => {
+    ($t:ident, $a:ident, $b:ident, $acc:ident, $load:ident, $zero:expr, $splat:expr, $fma:expr) => {
         let row = super::rows::opaque($t.a_row * size_of::<f32>());
         let row3 = super::rows::opaque($t.a_row * 3 * size_of::<f32>());
         let [(n1, a1, b1), (n2, a2, b2)] = $t.taps;
         for i1 in 0..n1 {
             for i2 in 0..n2 {
-                let first = $t.a.wrapping_add(i1 * a1 + i2 * a2);
+                let first = $a.wrapping_add(i1 * a1 + i2 * a2);
                 let mut bases: [*const f32; super::rows::BASES] =
                     std::array::from_fn(|i| first.wrapping_add(i * super::rows::PER_BASE * $t.a_row));
-                let mut b = $t.b.add(i1 * b1 + i2 * b2);
+                let mut b = $b.add(i1 * b1 + i2 * b2);
                 // The products of one tap for some rows.
                 macro_rules! rows {
                     ($range:expr) => {
