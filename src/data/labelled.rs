@@ -61,6 +61,8 @@ impl<'p> Targets<'p> {
         let names: Vec<&str> = match encoding {
             TargetEncoding::Classes { column, .. } => vec![column],
             TargetEncoding::Values { columns } => columns.iter().map(|c| c.name.as_str()).collect(),
+            // A running text is its own target.
+            TargetEncoding::NextToken => vec![],
         };
         let mut columns = vec![];
         for name in names {
@@ -81,6 +83,7 @@ impl<'p> Targets<'p> {
                     *out = scaled(number(row, *index)?, column.offset, column.scale);
                 }
             }
+            TargetEncoding::NextToken => {}
             TargetEncoding::Classes { names, one_hot, column } => {
                 let cell = row.cell(self.columns[0]);
                 let Some(class) = names.iter().position(|n| n == cell) else {

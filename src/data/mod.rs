@@ -35,6 +35,7 @@ mod split;
 mod table;
 #[cfg(test)]
 mod testing;
+pub mod text;
 
 /// All datasets.
 pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
@@ -49,6 +50,7 @@ pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
         bundled::BREAST_CANCER,
         csv::ENTRY,
         series::ENTRY,
+        text::ENTRY,
     ],
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::compile::{self, Program, Want};
 use crate::config::names::INPUT;
 use crate::config::read::Wrong;
-use crate::data::preprocessing::{Preprocessing, TargetEncoding};
+use crate::data::preprocessing::Preprocessing;
 use crate::diag::{At, Diag, Failure, Result};
 use crate::exec::{Session, machine};
 use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Precision, Var};
@@ -68,27 +68,17 @@ struct Lowered {
     loss: Var,
 }
 
-/// What targets are for losses and metrics.
-pub fn target_kind(target: &TargetEncoding) -> TargetKind {
-    match target {
-        TargetEncoding::Classes { names, one_hot: true, .. } => TargetKind::OneHot { classes: names.len() },
-        TargetEncoding::Classes { names, .. } => TargetKind::ClassIndex { classes: names.len() },
-        TargetEncoding::Values { .. } => TargetKind::Values,
-    }
-}
-
 impl Model {
     /// Lowers an experiment for data of this shape. All mismatches that can be found are returned.
     pub fn lower(experiment: &Experiment, input: &Shape, preprocessing: &Preprocessing) -> Result<Model> {
         let mut params = Params::default();
         let mut diags = vec![];
-        let targets = target_kind(&preprocessing.target);
-        let width = preprocessing.target_width();
-        let train = lower_graph(experiment, input, targets, width, Mode::Train, &mut params, &mut diags);
+        let (targets, shape) = (preprocessing.target_kind(), preprocessing.target_shape());
+        let train = lower_graph(experiment, input, (targets, &shape), Mode::Train, &mut params, &mut diags);
         if !diags.is_empty() {
             return Err(Failure::Input(diags));
         }
-        let eval = lower_graph(experiment, input, targets, width, Mode::Eval, &mut params, &mut diags);
+        let eval = lower_graph(experiment, input, (targets, &shape), Mode::Eval, &mut params, &mut diags);
         let (Some((train, _)), Some((eval, placed))) = (train, eval) else {
             return Err(Failure::Input(diags));
         };
@@ -175,8 +165,7 @@ fn check_memory(params: &Params, programs: &[Program]) -> Result<()> {
 fn lower_graph(
     experiment: &Experiment,
     input_shape: &Shape,
-    targets: TargetKind,
-    target_width: usize,
+    (targets, target_shape): (TargetKind, &Shape),
     mode: Mode,
     params: &mut Params,
     diags: &mut Vec<Diag>,
@@ -205,9 +194,11 @@ fn lower_graph(
             .maybe_hint(m.hint)
     };
     let target_shape = match targets {
-        TargetKind::ClassIndex { .. } => Shape::batch([]),
-        _ if output_shape.size() == target_width => output_shape.clone(),
-        _ => Shape::batch([target_width]),
+        // Numbers in whatever shape the output gives them.
+        TargetKind::OneHot { .. } | TargetKind::Values if output_shape.size() == target_shape.size() => {
+            output_shape.clone()
+        }
+        _ => target_shape.clone(),
     };
     if mode == Mode::Train {
         let output = OutputKind { shape: output_shape.clone(), targets };

@@ -36,6 +36,10 @@ pub fn predict(
     if probabilities && preprocessing.classes().is_none() {
         return Err(Diag::new("--probabilities is for classes, but this model predicts a number").into());
     }
+    if preprocessing.target == TargetEncoding::NextToken {
+        let diag = Diag::new("this model goes on with a text, and predicts no rows");
+        return Err(diag.hint("nntrain generate RUN --prompt TEXT --tokens N").into());
+    }
     if steps.is_some() && preprocessing.window.is_none() {
         let diag = Diag::new("--steps is for a series, but this model predicts each row by itself");
         return Err(diag.into());
@@ -197,6 +201,7 @@ impl Table<'_> {
             TargetEncoding::Values { columns } => {
                 cells.extend(columns.iter().map(|c| quoted(&format!("prediction_{}", c.name))));
             }
+            TargetEncoding::NextToken => unreachable!("refused by `predict`"),
         }
         writeln!(sink, "{}", cells.join(","))
     }
@@ -213,6 +218,7 @@ impl Table<'_> {
                     }
                     writeln!(sink)?;
                 }
+                TargetEncoding::NextToken => unreachable!("refused by `predict`"),
             }
         }
         Ok(())

@@ -98,7 +98,9 @@ fn class_weights(experiment: &Experiment, dataset: &Dataset) -> Result<Option<Ve
     let Some(wanted) = &training.class_weight else { return Ok(None) };
     let at = &training.class_weight_at;
     let Some(names) = dataset.preprocessing.classes() else {
-        return Err(Diag::new("`class_weight` needs classes, but the target is a number").at(at).into());
+        return Err(Diag::new("`class_weight` needs a class for each sample, and the target is none")
+            .at(at)
+            .into());
     };
     match wanted {
         ClassWeight::Balanced => {
