@@ -1,54 +1,52 @@
-//! GRU, gates z, r, g: `h' = z h + (1 - z) act(...)`. With `reset_after` the candidate is
-//! `x_g + r (h U_g + b)` and the product in it is kept besides; else it is `x_g + (r h) U_g`, in two parts.
+//! GRU, gates z, r, g: `h' = z h + (1 - z) g`. With `reset_after` `g = act(x_g + r (h U_g + b))`, and the
+//! product in it is kept besides; else `g = act(x_g + (r h) U_g)`, in two parts.
 
-use super::lanes::{Functions, Gate, LANES, Lanes, add, load, store, times, zip};
+use super::lanes::{Functions, Gate, Lanes, add, cut, over, pieces, times, zip};
 use super::step::{Backward, Forward, Inputs, Kept, Step};
 
 /// z h + (1 - z) g
 #[inline(always)]
 fn mix(z: Lanes, h: Lanes, g: Lanes) -> Lanes {
-    add(times(z, h), times(zip([1.0; LANES], z, |one, z| one - z), g))
-}
-
-/// A row's numbers, or zeros where there is no row.
-#[inline(always)]
-fn or_zeros(row: Option<&[f32]>, at: usize) -> Lanes {
-    row.map_or([0.0; LANES], |row| load(row, at))
-}
-
-#[inline(always)]
-fn bias_of(bias: &[f32], units: usize, gate: usize) -> Option<&[f32]> {
-    bias.get(gate * units..(gate + 1) * units)
+    add(times(z, h), zip(z, g, |z, g| (1.0 - z) * g))
 }
 
 simd! {
     pub fn forward_reset_after<F: Functions>(f: F, step: Step<'_>, x: Inputs<'_>, to: Forward<'_>) {
         let u = step.units;
-        let bias = [0, 1, 2].map(|gate| bias_of(x.bias, u, gate));
-        for (r, (gates, h)) in to.gates.chunks_exact_mut(3 * u).zip(to.h.chunks_exact_mut(u)).enumerate() {
-            if !step.counts(r) {
-                continue;
-            }
-            let row = &x.rows[r * x.stride..][..3 * u];
-            let mut extra = to.extra.get_mut(r * u..(r + 1) * u);
-            let (update, rest) = gates.split_at_mut(u);
-            let (reset, candidate) = rest.split_at_mut(u);
-            for j in (0..u).step_by(LANES) {
-                let sum = |gate: usize| add(load(&row[gate * u..][..u], j), or_zeros(bias[gate], j));
-                let (z, kept_z) = f.recurrent().apply(add(load(update, j), sum(0)));
-                let (r, kept_r) = f.recurrent().apply(add(load(reset, j), sum(1)));
-                let inner = load(candidate, j);
-                let (g, kept_g) = f.activation().apply(add(times(r, inner), sum(2)));
-                store(kept_z, update, j);
-                store(kept_r, reset, j);
-                store(kept_g, candidate, j);
-                if let Some(extra) = &mut extra {
-                    store(inner, extra, j);
-                }
-                store(mix(z, load(h, j), g), h, j);
+        let zeros = &to.c[..u];
+        let bias = if x.bias.is_empty() { [zeros; 3] } else { pieces(x.bias) };
+        let state = to.h.chunks_exact_mut(u).zip(to.extra.chunks_exact_mut(u));
+        for (r, (gates, (h, inner))) in to.gates.chunks_exact_mut(3 * u).zip(state).enumerate() {
+            if step.counts(r) {
+                reset_after_row(f, &x.rows[r * x.stride..][..3 * u], bias, gates, inner, h);
             }
         }
     }
+}
+
+#[inline(always)]
+fn reset_after_row<F: Functions>(
+    f: F,
+    x: &[f32],
+    [bz, br, bg]: [&[f32]; 3],
+    gates: &mut [f32],
+    inner: &mut [f32],
+    h: &mut [f32],
+) {
+    let ([xz, xr, xg], [gz, gr, gg]) = (pieces(x), cut(gates));
+    over!(
+        read [xz in xz, xr in xr, xg in xg, bz in bz, br in br, bg in bg],
+        update [z in gz, r in gr, g in gg, state in h],
+        write [product in inner],
+        {
+            let (update, reset, candidate);
+            product = g;
+            (update, z) = f.recurrent().apply(add(z, add(xz, bz)));
+            (reset, r) = f.recurrent().apply(add(r, add(xr, br)));
+            (candidate, g) = f.activation().apply(add(times(reset, product), add(xg, bg)));
+            state = mix(update, state, candidate);
+        }
+    );
 }
 
 simd! {
@@ -57,28 +55,28 @@ simd! {
         for (row, (gates, dh)) in kept.gates.chunks_exact(3 * u).zip(to.dh.chunks_exact_mut(u)).enumerate() {
             let dz = &mut to.dz[row * to.dz_stride..][..3 * u];
             let dq = &mut to.dq[row * to.dq_stride..][..u];
-            if !step.counts(row) {
+            if step.counts(row) {
+                let ([gz, gr, gg], [dz, dr, dg]) = (pieces(gates), cut(dz));
+                let (inner, before) = (&kept.extra[row * u..][..u], kept.before(row));
+                over!(
+                    read [z in gz, r in gr, g in gg, product in inner, h in before],
+                    update [d in dh],
+                    write [d_update in dz, d_reset in dr, d_candidate in dg, d_product in dq],
+                    {
+                        let (update, update_slope) = f.recurrent().again(z);
+                        let (reset, reset_slope) = f.recurrent().again(r);
+                        let (candidate, candidate_slope) = f.activation().again(g);
+                        d_update = times(times(d, zip(h, candidate, |h, g| h - g)), update_slope);
+                        let grad = times(zip(d, update, |d, z| d * (1.0 - z)), candidate_slope);
+                        d_reset = times(times(grad, product), reset_slope);
+                        d_product = times(grad, reset);
+                        d_candidate = grad;
+                        d = times(d, update);
+                    }
+                );
+            } else {
                 dz.fill(0.0);
                 dq.fill(0.0);
-                continue;
-            }
-            let inner = &kept.extra[row * u..][..u];
-            let before = kept.h_before.get(row * kept.h_stride..).and_then(|h| h.get(..u));
-            let (d_update, rest) = dz.split_at_mut(u);
-            let (d_reset, d_candidate) = rest.split_at_mut(u);
-            for j in (0..u).step_by(LANES) {
-                let (z, z_slope) = f.recurrent().again(load(&gates[..u], j));
-                let (r, r_slope) = f.recurrent().again(load(&gates[u..2 * u], j));
-                let (g, g_slope) = f.activation().again(load(&gates[2 * u..], j));
-                let grad = load(dh, j);
-                let difference = zip(or_zeros(before, j), g, |h, g| h - g);
-                store(times(times(grad, difference), z_slope), d_update, j);
-                let shared = zip(grad, z, |grad, z| grad * (1.0 - z));
-                let shared = times(shared, g_slope);
-                store(shared, d_candidate, j);
-                store(times(shared, r), dq, j);
-                store(times(times(shared, load(inner, j)), r_slope), d_reset, j);
-                store(times(grad, z), dh, j);
             }
         }
     }
@@ -97,18 +95,19 @@ simd! {
     ) {
         let u = step.units;
         for (row, (gates, h)) in gates.chunks_exact_mut(3 * u).zip(h.chunks_exact(u)).enumerate() {
-            let x = &x.rows[row * x.stride..][..3 * u];
             let reset = &mut reset.0[row * reset.1..][..u];
-            let factors = factors.map(|(factors, stride)| &factors[row * stride..][..u]);
-            let (update, rest) = gates.split_at_mut(u);
-            let (r_gate, _) = rest.split_at_mut(u);
-            for j in (0..u).step_by(LANES) {
-                let (_, kept) = f.recurrent().apply(add(load(update, j), load(&x[..u], j)));
-                store(kept, update, j);
-                let (r, kept) = f.recurrent().apply(add(load(r_gate, j), load(&x[u..2 * u], j)));
-                store(kept, r_gate, j);
-                let h = factors.map_or(load(h, j), |factors| times(load(h, j), load(factors, j)));
-                store(times(r, h), reset, j);
+            let ([xz, xr, _], [gz, gr, _]) = (pieces(&x.rows[row * x.stride..][..3 * u]), cut(gates));
+            over!(read [xz in xz, xr in xr, state in h], update [z in gz, r in gr], write [product in reset], {
+                let value;
+                (_, z) = f.recurrent().apply(add(z, xz));
+                (value, r) = f.recurrent().apply(add(r, xr));
+                product = times(value, state);
+            });
+            if let Some((factors, stride)) = factors {
+                let factors = &factors[row * stride..][..u];
+                over!(read [factor in factors], update [product in reset], write [], {
+                    product = times(product, factor);
+                });
             }
         }
     }
@@ -116,20 +115,24 @@ simd! {
 
 simd! {
     /// The candidate and the new state, once the candidate's product is there.
-    pub fn forward_candidate<F: Functions>(f: F, step: Step<'_>, x: Inputs<'_>, gates: &mut [f32], h: &mut [f32]) {
+    pub fn forward_candidate<F: Functions>(
+        f: F,
+        step: Step<'_>,
+        x: Inputs<'_>,
+        gates: &mut [f32],
+        h: &mut [f32],
+    ) {
         let u = step.units;
         for (row, (gates, h)) in gates.chunks_exact_mut(3 * u).zip(h.chunks_exact_mut(u)).enumerate() {
-            if !step.counts(row) {
-                continue;
-            }
-            let x = &x.rows[row * x.stride..][2 * u..3 * u];
-            let (update, rest) = gates.split_at_mut(u);
-            let candidate = &mut rest[u..];
-            for j in (0..u).step_by(LANES) {
-                let (z, _) = f.recurrent().again(load(update, j));
-                let (g, kept) = f.activation().apply(add(load(candidate, j), load(x, j)));
-                store(kept, candidate, j);
-                store(mix(z, load(h, j), g), h, j);
+            if step.counts(row) {
+                let [gz, _, gg] = cut(gates);
+                let xg = &x.rows[row * x.stride..][2 * u..3 * u];
+                over!(read [xg in xg, z in gz], update [g in gg, state in h], write [], {
+                    let candidate;
+                    let (update, _) = f.recurrent().again(z);
+                    (candidate, g) = f.activation().apply(add(g, xg));
+                    state = mix(update, state, candidate);
+                });
             }
         }
     }
@@ -141,22 +144,22 @@ simd! {
         let u = step.units;
         for (row, (gates, dh)) in kept.gates.chunks_exact(3 * u).zip(to.dh.chunks_exact_mut(u)).enumerate() {
             let dz = &mut to.dz[row * to.dz_stride..][..3 * u];
-            if !step.counts(row) {
+            if step.counts(row) {
+                let ([gz, _, gg], [dz, _, dg], before) = (pieces(gates), cut(dz), kept.before(row));
+                over!(
+                    read [z in gz, g in gg, h in before],
+                    update [d in dh],
+                    write [d_update in dz, d_candidate in dg],
+                    {
+                        let (update, update_slope) = f.recurrent().again(z);
+                        let (candidate, candidate_slope) = f.activation().again(g);
+                        d_update = times(times(d, zip(h, candidate, |h, g| h - g)), update_slope);
+                        d_candidate = times(zip(d, update, |d, z| d * (1.0 - z)), candidate_slope);
+                        d = times(d, update);
+                    }
+                );
+            } else {
                 dz.fill(0.0);
-                continue;
-            }
-            let before = kept.h_before.get(row * kept.h_stride..).and_then(|h| h.get(..u));
-            let (d_update, rest) = dz.split_at_mut(u);
-            let d_candidate = &mut rest[u..];
-            for j in (0..u).step_by(LANES) {
-                let (z, z_slope) = f.recurrent().again(load(&gates[..u], j));
-                let (g, g_slope) = f.activation().again(load(&gates[2 * u..], j));
-                let grad = load(dh, j);
-                let difference = zip(or_zeros(before, j), g, |h, g| h - g);
-                store(times(times(grad, difference), z_slope), d_update, j);
-                let shared = zip(grad, z, |grad, z| grad * (1.0 - z));
-                store(times(shared, g_slope), d_candidate, j);
-                store(times(grad, z), dh, j);
             }
         }
     }
@@ -169,26 +172,28 @@ simd! {
         step: Step<'_>,
         kept: Kept<'_>,
         to: Backward<'_>,
-        d_product: &[f32],
+        d_product: &mut [f32],
         factors: Option<(&[f32], usize)>,
     ) {
         let u = step.units;
-        for (row, (gates, dh)) in kept.gates.chunks_exact(3 * u).zip(to.dh.chunks_exact_mut(u)).enumerate() {
+        let rows = to.dh.chunks_exact_mut(u).zip(d_product.chunks_exact_mut(u));
+        for (row, (gates, (dh, product))) in kept.gates.chunks_exact(3 * u).zip(rows).enumerate() {
             if !step.counts(row) {
                 continue;
             }
-            let d_reset = &mut to.dz[row * to.dz_stride..][u..2 * u];
-            let before = kept.h_before.get(row * kept.h_stride..).and_then(|h| h.get(..u));
-            let factors = factors.map(|(factors, stride)| &factors[row * stride..][..u]);
-            for j in (0..u).step_by(LANES) {
-                let (r, r_slope) = f.recurrent().again(load(&gates[u..2 * u], j));
-                let mut grad = load(&d_product[row * u..][..u], j);
-                if let Some(factors) = factors {
-                    grad = times(grad, load(factors, j));
-                }
-                store(times(times(grad, or_zeros(before, j)), r_slope), d_reset, j);
-                store(add(load(dh, j), times(grad, r)), dh, j);
+            if let Some((factors, stride)) = factors {
+                let factors = &factors[row * stride..][..u];
+                over!(read [factor in factors], update [d in product], write [], {
+                    d = times(d, factor);
+                });
             }
+            let (gr, before) = (&gates[u..2 * u], kept.before(row));
+            let dr = &mut to.dz[row * to.dz_stride..][u..2 * u];
+            over!(read [r in gr, d in product, h in before], update [back in dh], write [d_reset in dr], {
+                let (reset, reset_slope) = f.recurrent().again(r);
+                d_reset = times(times(d, h), reset_slope);
+                back = add(back, times(d, reset));
+            });
         }
     }
 }

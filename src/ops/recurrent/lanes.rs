@@ -9,28 +9,79 @@ pub const LANES: usize = 16;
 
 pub type Lanes = [f32; LANES];
 
-/// The numbers from `at` on; zeros behind the end.
-#[inline(always)]
-pub fn load(x: &[f32], at: usize) -> Lanes {
-    let rest = &x[at..];
-    match rest.first_chunk() {
-        Some(whole) => *whole,
-        None => {
-            let mut lanes = [0.0; LANES];
-            lanes[..rest.len()].copy_from_slice(rest);
-            lanes
+/// Runs a block over slices of one length, sixteen numbers of each at a time: `name in slice`, of those that it
+/// reads, those that it updates, and those that it writes.
+///
+/// Written out in its place, for a closure would not be compiled for the vector instructions of the function
+/// around it; and once more for the end, for numbers that may come from two places would not be in vectors.
+macro_rules! over {
+    (
+        read [$($x:ident in $xs:ident),*], update [$($y:ident in $ys:ident),*], write [$($w:ident in $ws:ident),*],
+        $body:block
+    ) => {{
+        use $crate::ops::recurrent::lanes::{LANES, Lanes, padded, unpad, whole, whole_mut};
+        let len = [$($xs.len(),)* $($ys.len(),)* $($ws.len()),*][0];
+        let end = len / LANES * LANES;
+        for at in (0..end).step_by(LANES) {
+            $(let $x: Lanes = *whole(&$xs[at..]);)*
+            $(let mut $y: Lanes = *whole(&$ys[at..]);)*
+            $(let $w: Lanes;)*
+            $body
+            $(*whole_mut(&mut $ys[at..]) = $y;)*
+            $(*whole_mut(&mut $ws[at..]) = $w;)*
         }
-    }
+        if end < len {
+            $(let $x: Lanes = padded(&$xs[end..len]);)*
+            $(let mut $y: Lanes = padded(&$ys[end..len]);)*
+            $(let $w: Lanes;)*
+            $body
+            $(unpad($y, &mut $ys[end..len]);)*
+            $(unpad($w, &mut $ws[end..len]);)*
+        }
+    }};
 }
 
-/// Writes them from `at` on, as many as there is room for.
+pub(super) use over;
+
 #[inline(always)]
-pub fn store(lanes: Lanes, x: &mut [f32], at: usize) {
-    let rest = &mut x[at..];
-    match rest.first_chunk_mut() {
-        Some(whole) => *whole = lanes,
-        None => rest.copy_from_slice(&lanes[..rest.len()]),
-    }
+pub fn whole(x: &[f32]) -> &Lanes {
+    x.first_chunk().expect("slices of one length")
+}
+
+#[inline(always)]
+pub fn whole_mut(x: &mut [f32]) -> &mut Lanes {
+    x.first_chunk_mut().expect("slices of one length")
+}
+
+/// Fewer numbers, and zeros behind them.
+#[inline(always)]
+pub fn padded(x: &[f32]) -> Lanes {
+    let mut lanes = [0.0; LANES];
+    lanes[..x.len()].copy_from_slice(x);
+    lanes
+}
+
+#[inline(always)]
+pub fn unpad(lanes: Lanes, x: &mut [f32]) {
+    x.copy_from_slice(&lanes[..x.len()]);
+}
+
+/// Cuts a row in pieces of one length.
+#[inline(always)]
+pub fn cut<const N: usize>(mut rest: &mut [f32]) -> [&mut [f32]; N] {
+    let len = rest.len() / N;
+    std::array::from_fn(|_| {
+        let (piece, others) = std::mem::take(&mut rest).split_at_mut(len);
+        rest = others;
+        piece
+    })
+}
+
+/// As [`cut`], for reading.
+#[inline(always)]
+pub fn pieces<const N: usize>(row: &[f32]) -> [&[f32]; N] {
+    let len = row.len() / N;
+    std::array::from_fn(|i| &row[i * len..(i + 1) * len])
 }
 
 /// `f` of each number.

@@ -1,6 +1,6 @@
 //! LSTM, gates i, f, g, o: `c' = f c + i g`, `h' = o act(c')`. The cell state is what is kept besides.
 
-use super::lanes::{Functions, Gate, LANES, Lanes, add, load, store, times};
+use super::lanes::{Functions, Gate, add, cut, over, pieces, times};
 use super::step::{Backward, Forward, Inputs, Kept, Step};
 
 simd! {
@@ -11,41 +11,28 @@ simd! {
             if step.counts(r) {
                 forward_row(f, &z.rows[r * z.stride..][..4 * u], gates, h, c);
             }
-            if let Some(extra) = to.extra.get_mut(r * u..(r + 1) * u) {
-                extra.copy_from_slice(c);
-            }
+            to.extra[r * u..][..u].copy_from_slice(c);
         }
     }
 }
 
 #[inline(always)]
 fn forward_row<F: Functions>(f: F, z: &[f32], gates: &mut [f32], h: &mut [f32], c: &mut [f32]) {
-    let u = h.len();
-    let (zi, zf, zg, zo) = quarters(z);
-    let (input, rest) = gates.split_at_mut(u);
-    let (forget, rest) = rest.split_at_mut(u);
-    let (candidate, output) = rest.split_at_mut(u);
-    for j in (0..u).step_by(LANES) {
-        let (i, kept_i) = f.recurrent().apply(add(load(input, j), load(zi, j)));
-        let (g, kept_g) = f.activation().apply(add(load(candidate, j), load(zg, j)));
-        let ig = times(i, g);
-        store(kept_i, input, j);
-        store(kept_g, candidate, j);
-        let (forgotten, kept_f) = f.recurrent().apply(add(load(forget, j), load(zf, j)));
-        store(kept_f, forget, j);
-        let cell = add(times(forgotten, load(c, j)), ig);
-        store(cell, c, j);
-        let (o, kept_o) = f.recurrent().apply(add(load(output, j), load(zo, j)));
-        store(kept_o, output, j);
-        store(times(o, f.activation().value(cell)), h, j);
-    }
-}
-
-#[inline(always)]
-fn quarters(x: &[f32]) -> (&[f32], &[f32], &[f32], &[f32]) {
-    let (a, b) = x.split_at(x.len() / 2);
-    let ((a, b), (c, d)) = (a.split_at(a.len() / 2), b.split_at(b.len() / 2));
-    (a, b, c, d)
+    let ([zi, zf, zg, zo], [gi, gf, gg, go]) = (pieces(z), cut(gates));
+    over!(
+        read [xi in zi, xf in zf, xg in zg, xo in zo],
+        update [i in gi, f_gate in gf, g in gg, o in go, cell in c],
+        write [state in h],
+        {
+            let (input, candidate, forget, output);
+            (input, i) = f.recurrent().apply(add(i, xi));
+            (candidate, g) = f.activation().apply(add(g, xg));
+            (forget, f_gate) = f.recurrent().apply(add(f_gate, xf));
+            cell = add(times(forget, cell), times(input, candidate));
+            (output, o) = f.recurrent().apply(add(o, xo));
+            state = times(output, f.activation().value(cell));
+        }
+    );
 }
 
 simd! {
@@ -54,14 +41,13 @@ simd! {
         let state = to.dh.chunks_exact_mut(u).zip(to.dc.chunks_exact_mut(u));
         for (r, (gates, (dh, dc))) in kept.gates.chunks_exact(4 * u).zip(state).enumerate() {
             let dz = &mut to.dz[r * to.dz_stride..][..4 * u];
-            if !step.counts(r) {
+            if step.counts(r) {
+                let before = kept.extra_before.get(r * u..(r + 1) * u).unwrap_or(kept.zeros);
+                backward_row(f, gates, [&kept.extra[r * u..][..u], before], dh, dc, dz);
+                dh.fill(0.0);
+            } else {
                 dz.fill(0.0);
-                continue;
             }
-            let c = &kept.extra[r * u..][..u];
-            let before = kept.extra_before.get(r * u..(r + 1) * u);
-            backward_row(f, gates, c, before, dh, dc, dz);
-            dh.fill(0.0);
         }
     }
 }
@@ -70,30 +56,28 @@ simd! {
 fn backward_row<F: Functions>(
     f: F,
     gates: &[f32],
-    c: &[f32],
-    before: Option<&[f32]>,
+    [c, c_before]: [&[f32]; 2],
     dh: &[f32],
     dc: &mut [f32],
     dz: &mut [f32],
 ) {
-    let u = c.len();
-    let (input, forget, candidate, output) = quarters(gates);
-    let (di, rest) = dz.split_at_mut(u);
-    let (df, rest) = rest.split_at_mut(u);
-    let (dg, d_o) = rest.split_at_mut(u);
-    for j in (0..u).step_by(LANES) {
-        let grad = load(dh, j);
-        let (shown, shown_slope) = f.activation().at(load(c, j));
-        let (o, o_slope) = f.recurrent().again(load(output, j));
-        store(times(times(grad, shown), o_slope), d_o, j);
-        let cell: Lanes = add(load(dc, j), times(times(grad, o), shown_slope));
-        let (i, i_slope) = f.recurrent().again(load(input, j));
-        let (g, g_slope) = f.activation().again(load(candidate, j));
-        store(times(times(cell, g), i_slope), di, j);
-        store(times(times(cell, i), g_slope), dg, j);
-        let (forgotten, f_slope) = f.recurrent().again(load(forget, j));
-        let c_before = before.map_or([0.0; LANES], |before| load(before, j));
-        store(times(times(cell, c_before), f_slope), df, j);
-        store(times(cell, forgotten), dc, j);
-    }
+    let ([gi, gf, gg, go], [di, df, dg, d_o]) = (pieces(gates), cut(dz));
+    over!(
+        read [i in gi, f_gate in gf, g in gg, o in go, cell in c, before in c_before, d in dh],
+        update [d_cell in dc],
+        write [d_input in di, d_forget in df, d_candidate in dg, d_output in d_o],
+        {
+            let (shown, shown_slope) = f.activation().at(cell);
+            let (output, output_slope) = f.recurrent().again(o);
+            d_output = times(times(d, shown), output_slope);
+            let grad = add(d_cell, times(times(d, output), shown_slope));
+            let (input, input_slope) = f.recurrent().again(i);
+            let (candidate, candidate_slope) = f.activation().again(g);
+            let (forget, forget_slope) = f.recurrent().again(f_gate);
+            d_input = times(times(grad, candidate), input_slope);
+            d_forget = times(times(grad, before), forget_slope);
+            d_candidate = times(times(grad, input), candidate_slope);
+            d_cell = times(grad, forget);
+        }
+    );
 }

@@ -169,14 +169,16 @@ impl Recurrent {
         batch * self.steps * self.units * self.width()
     }
 
-    /// Numbers of a thread: gates, states, cells, what is fed.
-    fn forward_space(&self) -> [usize; 4] {
-        [self.width(), self.units, self.units, self.fed_width()].map(|width| round_up(MOST_ROWS * width))
+    /// Numbers of a thread: gates and what else a step keeps where nothing is noted, states, cells, what is fed.
+    fn forward_space(&self) -> [usize; 5] {
+        let u = self.units;
+        [self.width(), u, u, u, self.fed_width()].map(|width| round_up(MOST_ROWS * width))
     }
 
-    /// Numbers of a thread: gradients of states, of cells, of products.
-    fn backward_space(&self) -> [usize; 3] {
-        [round_up(MOST_ROWS * self.units); 3]
+    /// Numbers of a thread: gradients of states, of cells, of products; a row of zeros.
+    fn backward_space(&self) -> [usize; 4] {
+        let rows = round_up(MOST_ROWS * self.units);
+        [rows, rows, rows, round_up(self.units)]
     }
 
     fn checked(&self, x: &[&Shape]) -> Result<(), Mismatch> {

@@ -52,7 +52,7 @@ impl<'a> Samples<'a> {
         let &Recurrent { cell, steps, units, .. } = self.op;
         let (width, fed_width) = (self.op.width(), self.op.fed_width());
         let rows = y.len() / if self.op.sequences { steps * units } else { units };
-        let [gates_space, h, c, fed] = split(own, self.op.forward_space());
+        let [gates_space, extra_space, h, c, fed] = split(own, self.op.forward_space());
         let (h, c, fed) = (&mut h[..rows * units], &mut c[..rows * units], &mut fed[..rows * fed_width]);
         h.fill(0.0);
         c.fill(0.0);
@@ -63,7 +63,9 @@ impl<'a> Samples<'a> {
         for t in 0..steps {
             let gates = if noting { &mut gates_notes[t * rows * width..] } else { &mut *gates_space };
             let gates = &mut gates[..rows * width];
-            let extra = extra_notes.get_mut(t * rows * units..(t + 1) * rows * units).unwrap_or_default();
+            let extra =
+                if noting { extra_notes.get_mut(t * rows * units..) } else { Some(&mut *extra_space) };
+            let extra = extra.unwrap_or_default();
             let inputs = Inputs {
                 rows: &z[(self.first * steps + t) * width..],
                 stride: steps * width,
@@ -136,10 +138,12 @@ impl<'a> Samples<'a> {
         let &Recurrent { cell, steps, units, .. } = self.op;
         let width = self.op.width();
         let rows = dz.len() / (steps * width);
-        let [dh, dc, space] = split(own, self.op.backward_space());
+        let [dh, dc, space, zeros] = split(own, self.op.backward_space());
         let [dh, dc, space] = [dh, dc, space].map(|s| &mut s[..rows * units]);
         dh.fill(0.0);
         dc.fill(0.0);
+        zeros.fill(0.0);
+        let zeros = &zeros[..units];
         let noted = Noted::new(self.op, (y, notes), self.first, rows);
         for t in (0..steps).rev() {
             if self.op.sequences {
@@ -147,7 +151,7 @@ impl<'a> Samples<'a> {
             } else if t + 1 == steps {
                 dh.copy_from_slice(&dy[self.first * units..][..rows * units]);
             }
-            let kept = noted.step(t);
+            let kept = noted.step(t, zeros);
             let step = self.step(t);
             macro_rules! to {
                 () => {
@@ -241,7 +245,7 @@ impl<'a> Noted<'a> {
         Noted { op, rows, gates, extra, h, fed }
     }
 
-    fn step(&self, t: usize) -> Kept<'a> {
+    fn step<'s>(&'s self, t: usize, zeros: &'s [f32]) -> Kept<'s> {
         let &Recurrent { steps, units, .. } = self.op;
         let (len, width) = (self.rows * units, self.op.width());
         let extra = |t: usize| self.extra.get(t * len..(t + 1) * len).unwrap_or_default();
@@ -251,6 +255,7 @@ impl<'a> Noted<'a> {
             extra_before: if t == 0 { &[] } else { extra(t - 1) },
             h_before: if t == 0 { &[] } else { self.h.get((t - 1) * units..).unwrap_or_default() },
             h_stride: steps * units,
+            zeros,
         }
     }
 }

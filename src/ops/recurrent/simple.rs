@@ -1,20 +1,17 @@
 //! SimpleRNN: `h' = f(z + h U)`.
 
-use super::lanes::{Functions, Gate, LANES, add, load, store, times};
+use super::lanes::{Functions, Gate, add, over, times};
 use super::step::{Backward, Forward, Inputs, Kept, Step};
 
 simd! {
     pub fn forward<F: Functions>(f: F, step: Step<'_>, z: Inputs<'_>, to: Forward<'_>) {
         let u = step.units;
         for (r, (gates, h)) in to.gates.chunks_exact_mut(u).zip(to.h.chunks_exact_mut(u)).enumerate() {
-            if !step.counts(r) {
-                continue;
-            }
-            let z = &z.rows[r * z.stride..][..u];
-            for j in (0..u).step_by(LANES) {
-                let (value, kept) = f.activation().apply(add(load(gates, j), load(z, j)));
-                store(kept, gates, j);
-                store(value, h, j);
+            if step.counts(r) {
+                let z_row = &z.rows[r * z.stride..][..u];
+                over!(read [z in z_row], update [gate in gates], write [state in h], {
+                    (state, gate) = f.activation().apply(add(gate, z));
+                });
             }
         }
     }
@@ -25,14 +22,14 @@ simd! {
         let u = step.units;
         for (r, (gates, dh)) in kept.gates.chunks_exact(u).zip(to.dh.chunks_exact_mut(u)).enumerate() {
             let dz = &mut to.dz[r * to.dz_stride..][..u];
-            if !step.counts(r) {
+            if step.counts(r) {
+                over!(read [gate in gates, d in dh], update [], write [out in dz], {
+                    out = times(d, f.activation().slope(gate));
+                });
+                dh.fill(0.0);
+            } else {
                 dz.fill(0.0);
-                continue;
             }
-            for j in (0..u).step_by(LANES) {
-                store(times(load(dh, j), f.activation().slope(load(gates, j))), dz, j);
-            }
-            dh.fill(0.0);
         }
     }
 }

@@ -30,9 +30,10 @@ pub struct Inputs<'a> {
 pub struct Forward<'a> {
     /// The recurrent products; then what the gates keep.
     pub gates: &'a mut [f32],
-    /// What else is kept; empty where nobody asks for it.
+    /// What else is kept.
     pub extra: &'a mut [f32],
     pub h: &'a mut [f32],
+    /// Zeros but for an LSTM.
     pub c: &'a mut [f32],
 }
 
@@ -46,6 +47,19 @@ pub struct Kept<'a> {
     /// The state before, in rows at a distance; empty for the first step.
     pub h_before: &'a [f32],
     pub h_stride: usize,
+    /// A row of zeros: what there was before the first step.
+    pub zeros: &'a [f32],
+}
+
+impl<'a> Kept<'a> {
+    /// The state of a row before the step.
+    #[inline(always)]
+    pub fn before(&self, row: usize) -> &'a [f32] {
+        match self.h_before.is_empty() {
+            true => self.zeros,
+            false => &self.h_before[row * self.h_stride..][..self.zeros.len()],
+        }
+    }
 }
 
 /// The gradients of a step.
