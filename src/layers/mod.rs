@@ -35,8 +35,6 @@ mod gru;
 mod layer_normalization;
 mod leaky_relu;
 mod lstm;
-#[cfg(test)]
-mod masked;
 mod max_pooling1d;
 mod max_pooling2d;
 mod maximum;
@@ -53,6 +51,8 @@ mod relu;
 mod repeat_vector;
 mod rescaling;
 mod reshape;
+#[cfg(test)]
+mod sequences;
 mod simple_rnn;
 mod softmax;
 mod spatial_dropout;

@@ -360,20 +360,6 @@ pub fn check_example(toml: &str, inputs: &[&[usize]]) {
     check_words(toml);
 }
 
-/// As [`check_example`], with steps of each of the three samples that do not count.
-pub fn check_masked(toml: &str, inputs: &[&[usize]]) {
-    for mode in [Mode::Train, Mode::Eval] {
-        let mut case = LayerCase::new(toml, inputs);
-        case.mode = mode;
-        // Padding behind, padding before, and a hole.
-        let steps = inputs[0][0];
-        let counts = |n: usize, t: usize| [t < steps / 2, t > 0, t != 1][n];
-        let all = (0..3).flat_map(|n| (0..steps).map(move |t| f64::from(u8::from(counts(n, t)))));
-        case.mask = Some(all.collect());
-        case.check();
-    }
-}
-
 fn noise(name: &str, len: usize) -> Vec<f64> {
     // Rounded to f32, so that kernels and twins start from the same numbers.
     (0..len).map(|i| f64::from(Stream::new(11, name).normal(0, i as u64) as f32)).collect()

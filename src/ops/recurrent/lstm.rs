@@ -22,17 +22,21 @@ fn forward_row<F: Functions>(f: F, z: &[f32], gates: &mut [f32], h: &mut [f32], 
     over!(
         read [xi in zi, xf in zf, xg in zg, xo in zo],
         update [i in gi, f_gate in gf, g in gg, o in go, cell in c],
-        write [state in h],
+        write [],
         {
-            let (input, candidate, forget, output);
+            let (input, candidate, forget);
             (input, i) = f.recurrent().apply(add(i, xi));
             (candidate, g) = f.activation().apply(add(g, xg));
             (forget, f_gate) = f.recurrent().apply(add(f_gate, xf));
+            (_, o) = f.recurrent().apply(add(o, xo));
             cell = add(times(forget, cell), times(input, candidate));
-            (output, o) = f.recurrent().apply(add(o, xo));
-            state = times(output, f.activation().value(cell));
         }
     );
+    // By itself: the processor looks ahead over more of these than of both, which wait for each other.
+    let (cells, outputs) = (&*c, &*go);
+    over!(read [cell in cells, o in outputs], update [], write [state in h], {
+        state = times(f.recurrent().again(o).0, f.activation().value(cell));
+    });
 }
 
 simd! {

@@ -29,7 +29,7 @@ use crate::ops::function::Function;
 use crate::shape::Shape;
 
 /// Most samples that a task takes through the steps.
-const MOST_ROWS: usize = 64;
+const MOST_ROWS: usize = 32;
 
 /// What happens in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
