@@ -88,6 +88,25 @@ type = "GlobalAveragePooling2D"
 [[layers]]
 type = "LayerNormalization"
 [[layers]]
+type = "RepeatVector"
+n = 3
+[[layers]]
+type = "Bidirectional"
+layer = { type = "LSTM", units = 5, return_sequences = true, dropout = 0.2, recurrent_dropout = 0.2 }
+[[layers]]
+type = "TimeDistributed"
+layer = { type = "Dense", units = 17, activation = "relu" }
+[[layers]]
+type = "GRU"
+units = 18
+activation = "silu"
+return_sequences = true
+[[layers]]
+type = "GRU"
+units = 4
+reset_after = false
+go_backwards = true
+[[layers]]
 type = "Dropout"
 rate = 0.2
 [[layers]]

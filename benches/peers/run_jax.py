@@ -90,9 +90,33 @@ def resnet20():
     return [layers, dense(64, 10)], forward
 
 
+def recurrent():
+    """All steps' input products at once, then a scan."""
+    weights = [[glorot(28, 512), glorot(128, 512), jnp.zeros(512)], dense(128, 10)]
+
+    def forward(weights, x):
+        (kernel, recurrent_kernel, bias), (w, b) = weights
+        products = x.reshape(-1, 28, 28) @ kernel + bias
+
+        def step(state, z):
+            h, c = state
+            i, f, g, o = jnp.split(z + h @ recurrent_kernel, 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), None
+
+        start = jnp.zeros((len(x), 128))
+        (h, _), _ = lax.scan(step, (start, start), products.swapaxes(0, 1))
+        return h @ w + b
+
+    return weights, forward
+
+
 def model(workload):
     if workload == "mlp_mnist":
         return mlp()
+    if workload == "lstm_mnist":
+        return recurrent()
     if workload == "resnet20_cifar10":
         return resnet20()
     return convolutional(64 if workload == "cnn_mnist" else 128)

@@ -42,6 +42,11 @@ def model(workload):
         ])
     if workload == "resnet20_cifar10":
         return resnet20()
+    if workload == "lstm_mnist":
+        return Sequential([
+            layers.Input((28, 28, 1)), layers.Reshape((28, 28)),
+            layers.LSTM(128), layers.Dense(10, activation="softmax"),
+        ])
     return convolutional(64 if workload == "cnn_mnist" else 128)
 
 

@@ -43,7 +43,21 @@ def resnet20():
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
+class Recurrent(nn.Module):
+    """The rows of an image as a sequence."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(28, 128, batch_first=True), nn.Linear(128, 10)
+
+    def forward(self, x):
+        states, _ = self.lstm(x.view(-1, 28, 28))
+        return self.head(states[:, -1])
+
+
 def model(workload):
+    if workload == "lstm_mnist":
+        return Recurrent()
     if workload == "mlp_mnist":
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
     if workload == "resnet20_cifar10":

@@ -17,6 +17,7 @@ mod axes;
 mod batch_normalization;
 #[cfg(test)]
 mod bf16;
+mod bidirectional;
 mod concatenate;
 mod conv1d;
 mod conv2d;
@@ -30,8 +31,10 @@ mod global_average_pooling1d;
 mod global_average_pooling2d;
 mod global_max_pooling1d;
 mod global_max_pooling2d;
+mod gru;
 mod layer_normalization;
 mod leaky_relu;
+mod lstm;
 mod max_pooling1d;
 mod max_pooling2d;
 mod maximum;
@@ -41,16 +44,22 @@ mod multiply;
 mod permute;
 mod pooling;
 mod prelu;
+mod recurrent;
 #[cfg(test)]
 mod refusals;
 mod relu;
+mod repeat_vector;
 mod rescaling;
 mod reshape;
+#[cfg(test)]
+mod sequences;
+mod simple_rnn;
 mod softmax;
 mod spatial_dropout;
 mod spatial_dropout1d;
 mod spatial_dropout2d;
 mod subtract;
+mod time_distributed;
 mod zero_padding2d;
 
 /// A word of `[[layers]]` with its keys read.
@@ -103,6 +112,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         average_pooling1d::ENTRY,
         average_pooling2d::ENTRY,
         batch_normalization::ENTRY,
+        bidirectional::ENTRY,
         concatenate::ENTRY,
         conv1d::ENTRY,
         conv2d::ENTRY,
@@ -116,8 +126,10 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         global_average_pooling2d::ENTRY,
         global_max_pooling1d::ENTRY,
         global_max_pooling2d::ENTRY,
+        gru::ENTRY,
         layer_normalization::ENTRY,
         leaky_relu::ENTRY,
+        lstm::ENTRY,
         max_pooling1d::ENTRY,
         max_pooling2d::ENTRY,
         maximum::ENTRY,
@@ -126,12 +138,15 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         permute::ENTRY,
         prelu::ENTRY,
         relu::ENTRY,
+        repeat_vector::ENTRY,
         rescaling::ENTRY,
         reshape::ENTRY,
+        simple_rnn::ENTRY,
         softmax::ENTRY,
         spatial_dropout1d::ENTRY,
         spatial_dropout2d::ENTRY,
         subtract::ENTRY,
+        time_distributed::ENTRY,
         zero_padding2d::ENTRY,
     ],
 };
@@ -150,9 +165,9 @@ mod tests {
 
     #[test]
     fn outputs_and_gradients_are_keras_s() {
-        let file = golden::load("layers.json");
+        let files = ["layers.json", "recurrent.json"].map(golden::load);
         let mut compared = 0;
-        for case in golden::cases(&file) {
+        for case in files.iter().flat_map(golden::cases) {
             let name = golden::text(case, "name");
             let toml = golden::text(case, "toml");
             let kind = toml
@@ -170,6 +185,7 @@ mod tests {
             let flat = |a: &ndarray::ArrayD<f64>| a.iter().copied().collect::<Vec<f64>>();
             let mut layer = LayerCase::new(toml, &shapes);
             layer.mode = if case["training"].as_bool().unwrap() { Mode::Train } else { Mode::Eval };
+            layer.mask = case.get("mask").map(|mask| flat(&golden::tensor(mask)));
             let weights = |weight: &str, size: usize| {
                 let values = flat(&golden::tensor(&case["weights"][weight]));
                 assert_eq!(values.len(), size, "{name}: {weight}");

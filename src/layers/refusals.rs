@@ -99,3 +99,34 @@ fn merges() {
         ("type = \"Concatenate\"\naxis = 2", &[&[3], &[3]], &["axis 2", "[N,3]"]),
     ]);
 }
+
+#[test]
+fn sequences() {
+    let bidirectional = |inner: &str| format!("type = \"Bidirectional\"\nlayer = {inner}");
+    check(&[
+        ("type = \"LSTM\"\nunits = 2", &[&[4]], &["[N,T,C]", "[N,4]"]),
+        ("type = \"SimpleRNN\"\nunits = 0", &[&[4, 2]], &["at least 1, got 0"]),
+        ("type = \"GRU\"\nunits = 2\nactivation = \"softmax\"", &[&[4, 2]], &["`activation`", "each number"]),
+        ("type = \"LSTM\"\nunits = 2\nreturn_state = true", &[&[4, 2]], &["`return_state`", "one output"]),
+        ("type = \"LSTM\"\nunits = 2\nstateful = true", &[&[4, 2]], &["`stateful`", "zeros"]),
+        ("type = \"LSTM\"\nunits = 2\ndropout = 1.0", &[&[4, 2]], &["[0, 1)", "got 1"]),
+        ("type = \"SimpleRNN\"\nunits = 2\nreset_after = true", &[&[4, 2]], &["reset_after"]),
+        ("type = \"Bidirectional\"", &[&[4, 2]], &["needs `layer`"]),
+        (&bidirectional("\"Dense\""), &[&[4, 2]], &["unknown recurrent layer `Dense`"]),
+        (
+            &bidirectional("{ type = \"LSTM\", units = 2, go_backwards = true }"),
+            &[&[4, 2]],
+            &["`go_backwards`"],
+        ),
+        (
+            &format!("{}\nmerge_mode = \"none\"", bidirectional("{ type = \"LSTM\", units = 2 }")),
+            &[&[4, 2]],
+            &["two outputs"],
+        ),
+        ("type = \"TimeDistributed\"", &[&[4, 2]], &["needs `layer`"]),
+        ("type = \"TimeDistributed\"\nlayer = \"Flatten\"", &[&[4]], &["[N,T,...]", "[N,4]"]),
+        ("type = \"TimeDistributed\"\nlayer = \"Add\"", &[&[4, 2]], &["must take one input"]),
+        ("type = \"TimeDistributed\"\nlayer = \"BatchNormalization\"", &[&[4, 2]], &["moving statistics"]),
+        ("type = \"RepeatVector\"\nn = 2", &[&[4, 2]], &["[N,C]", "[N,4,2]"]),
+    ]);
+}

@@ -221,6 +221,47 @@ impl Op for Dropout {
     }
 }
 
+/// `[N, width]` factors, 0 or 1 / (1 - rate), for samples of any shape: what an op multiplies by itself.
+#[derive(Clone, Debug)]
+pub struct DropoutFactors {
+    dropout: Dropout,
+    width: usize,
+}
+
+impl DropoutFactors {
+    pub fn new(rate: f64, draws: Draws, width: usize) -> DropoutFactors {
+        DropoutFactors { dropout: Dropout::new(rate, draws), width }
+    }
+}
+
+impl Op for DropoutFactors {
+    fn name(&self) -> &'static str {
+        "dropout_factors"
+    }
+
+    fn infer(&self, _: &[&Shape]) -> Result<Signature, Mismatch> {
+        Ok(Signature::new(Shape::batch([self.width])))
+    }
+
+    fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let Dropout { draws, threshold, scale, .. } = self.dropout;
+        let keep = Keep { draws, step: cx.step, threshold, scale };
+        for_chunks(cx.pool, io.y(0), CHUNK, |c, y| keep_factors(keep, c * CHUNK / 4, y));
+    }
+
+    fn backward(&self, _: &Backward<'_>, _: &Ctx<'_>) {}
+
+    #[cfg(test)]
+    fn twin(
+        &self,
+        x: &[ndarray::ArrayD<f64>],
+        cx: &crate::graph::twin::TwinCtx,
+    ) -> Vec<ndarray::ArrayD<f64>> {
+        let ones = ndarray::ArrayD::ones(ndarray::IxDyn(&[x[0].shape()[0], self.width]));
+        self.dropout.twin(&[ones], cx)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

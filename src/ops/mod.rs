@@ -22,5 +22,7 @@ pub mod normalized;
 pub mod pad;
 pub mod pooling;
 pub mod prelu;
+pub mod recurrent;
 pub mod softmax;
+pub mod time;
 pub mod transpose;
