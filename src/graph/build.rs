@@ -107,6 +107,8 @@ pub struct Builder<'a> {
     precision: Precision,
     seed: u64,
     scope: String,
+    /// Of names within the current layer: that of a part of it, and `/`.
+    part: String,
     /// Parameters of the current layer are trained.
     trainable: bool,
     masks: BTreeMap<Var, Var>,
@@ -114,8 +116,9 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub fn new(params: &'a mut Params, mode: Mode, seed: u64) -> Builder<'a> {
-        let (graph, precision, scope) = (Graph::default(), Precision::default(), String::new());
-        Builder { graph, params, mode, precision, seed, scope, trainable: true, masks: BTreeMap::new() }
+        let (graph, precision, masks) = (Graph::default(), Precision::default(), BTreeMap::new());
+        let (scope, part) = (String::new(), String::new());
+        Builder { graph, params, mode, precision, seed, scope, part, trainable: true, masks }
     }
 
     /// The same, with products of this precision.
@@ -135,6 +138,16 @@ impl<'a> Builder<'a> {
     pub fn enter(&mut self, path: &str, trainable: bool) {
         self.scope = path.to_string();
         self.trainable = trainable;
+    }
+
+    /// Runs `f` for a part of the current layer: weights and random numbers have their names below its name.
+    pub fn within<R>(&mut self, part: &str, f: impl FnOnce(&mut Builder<'a>) -> R) -> R {
+        let whole = self.part.len();
+        self.part += part;
+        self.part.push('/');
+        let result = f(self);
+        self.part.truncate(whole);
+        result
     }
 
     /// Whether the current layer's parameters are trained: a frozen batch normalization infers.
@@ -189,7 +202,7 @@ impl<'a> Builder<'a> {
         trainable: bool,
         penalty: Option<Penalty>,
     ) -> Result<Var, Mismatch> {
-        let path = format!("{}/{name}", self.scope);
+        let path = format!("{}/{}{name}", self.scope, self.part);
         check_size(&Shape::fixed(&*shape), &format!("`{name}`"))?;
         if let Some(problem) = init.check(&shape) {
             return Err(Mismatch::new(format!("initializer of `{name}`: {problem}")));
@@ -255,7 +268,12 @@ impl<'a> Builder<'a> {
 
     /// Random numbers for an op of the current layer.
     pub fn stream(&self) -> Stream {
-        op_stream(self.seed, &self.scope)
+        let (scope, part) = (&self.scope, self.part.trim_end_matches('/'));
+        if part.is_empty() {
+            op_stream(self.seed, scope)
+        } else {
+            op_stream(self.seed, &format!("{scope}/{part}"))
+        }
     }
 
     fn value(&mut self, shape: Shape, origin: Origin) -> Var {

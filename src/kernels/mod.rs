@@ -17,6 +17,8 @@ pub mod pairs;
 pub mod par;
 pub mod peak;
 pub mod pieces;
+pub mod strips;
 pub mod sum;
 mod tile;
+pub mod turn;
 pub mod views;
