@@ -45,7 +45,11 @@ impl Rows<'_> {
     pub fn store(&mut self, first: usize, x: &[f32]) {
         if self.is_wanted() {
             for (i, x) in x.chunks_exact(self.width).enumerate() {
-                self.row(first + i).copy_from_slice(x);
+                // Heads are often a vector or two wide: too short for a call of memcpy.
+                let (blocks, rest) = self.row(first + i).as_chunks_mut::<16>();
+                let (from, from_rest) = x.as_chunks::<16>();
+                blocks.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                rest.copy_from_slice(from_rest);
             }
         }
     }

@@ -48,6 +48,18 @@ mod x86 {
             for d in (0..width).step_by(16) {
                 let rows = (width - d).min(16);
                 let wanted: __mmask16 = 0xFFFF >> (16 - rows);
+                if rows == 16 && first + 16 <= count.min(lanes) {
+                    // SAFETY: 16 whole rows of `x` from `first` on, and of `out` from d on, are there.
+                    unsafe {
+                        let from = x.as_ptr().add(first * row + d);
+                        let block: [__m512; 16] = std::array::from_fn(|i| _mm512_loadu_ps(from.add(i * row)));
+                        let to = out.as_mut_ptr().add(d * lanes + first);
+                        for (i, vector) in transposed(block).into_iter().enumerate() {
+                            _mm512_storeu_ps(to.add(i * lanes), _mm512_mul_ps(vector, factor));
+                        }
+                    }
+                    continue;
+                }
                 let mut block = [_mm512_setzero_ps(); 16];
                 for (i, vector) in block.iter_mut().enumerate().take(count.saturating_sub(first)) {
                     // SAFETY: row `first + i` is one of the `count`, of which `width` numbers are there.

@@ -106,8 +106,7 @@ impl Attention {
             let (scores, slopes) = (&mut s.scores[..rows * lanes], &mut s.slopes[..rows * lanes]);
             let (dk, dv) = (&mut s.dk[..rows * key_dim], &mut s.dv[..rows * value_dim]);
             let (keys, values) = (&keys[key * k.row..], &values[key * v.row..]);
-            dk.fill(0.0);
-            dv.fill(0.0);
+            let mut sums = Start::Zero;
             for (first, count) in sizes.query_blocks() {
                 if seen.nothing(key, first + count - 1) {
                     continue;
@@ -132,12 +131,18 @@ impl Attention {
 
                 let over_queries =
                     |width, b_k| Product { a_row: lanes, b_k, ..Product::dense(rows, width, count) };
-                over_queries(value_dim, row).run(scores, dy, dv, Start::Add);
-                over_queries(key_dim, q.row).run(slopes, queries, dk, Start::Add);
+                over_queries(value_dim, row).run(scores, dy, dv, sums);
+                over_queries(key_dim, q.row).run(slopes, queries, dk, sums);
+                sums = Start::Add;
                 let product =
                     Product { a_row: 1, a_k: lanes, b_k: k.row, ..Product::dense(count, key_dim, rows) };
                 let start = if key > 0 { Start::Add } else { Start::Zero };
                 product.run(slopes, keys, &mut s.dq[first * key_dim..], start);
+            }
+            if matches!(sums, Start::Zero) {
+                // Keys that no query may look at.
+                dk.fill(0.0);
+                dv.fill(0.0);
             }
             to_keys.store(key, dk);
             to_values.store(key, dv);

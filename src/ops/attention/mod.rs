@@ -213,12 +213,11 @@ impl Op for Attention {
     fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
         let parts @ [q, _, v] = self.parts();
         let lists = || x.iter().map(|s| s.to_string()).collect::<Vec<_>>().join(", ");
-        let sequence = |p: Part| match x[p.input].dims[..] {
+        let sequence = |p: Part| match x.get(p.input)?.dims[..] {
             [length, row] if row == p.row => Some(length),
             _ => None,
         };
-        let lengths = parts.map(sequence);
-        let ([Some(queries), Some(keys), Some(values)], true) = (lengths, x.len() >= self.sources()) else {
+        let [Some(queries), Some(keys), Some(values)] = parts.map(sequence) else {
             let message = format!("attention of {} heads of {} and {}", self.heads, q.width, v.width);
             return Err(Mismatch::new(format!("{message} got {}", lists())));
         };

@@ -213,3 +213,16 @@ fn the_share_of_weights_that_is_dropped() {
     assert!((mean - 1.0).abs() < 5.0 * (0.3f64 / 0.7 / 4e4).sqrt(), "{mean}");
     assert!(y.iter().any(|v| (v - y[0]).abs() > 0.01), "every query has draws of its own");
 }
+
+/// Working space grows with the length, not with its square.
+#[test]
+fn no_more_than_blocks_of_scores_are_there() {
+    let space = |length: usize| {
+        let op = Attention { heads: 4, key_dim: 32, value_dim: 32, ..op(Joined::Everything) };
+        let signature = op.infer(&[&Shape::batch([length, 3 * 4 * 32])]).unwrap();
+        assert_eq!(signature.forward_scratch.per_sample + signature.backward_scratch.per_sample, 0);
+        signature.forward_scratch.per_thread + signature.backward_scratch.per_thread + signature.notes
+    };
+    assert!(space(8192) - space(4096) <= 4096 * (32 + 2 * 4), "{} and {}", space(4096), space(8192));
+    assert!(space(4096) < 4096 * 4096 / 50, "{}", space(4096));
+}
