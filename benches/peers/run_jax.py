@@ -112,7 +112,41 @@ def recurrent():
     return weights, forward
 
 
+def vision_transformer():
+    def normalization():
+        return [jnp.ones(64), jnp.zeros(64)]
+
+    def normalized(x, weights):
+        gamma, beta = weights
+        mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+        return (x - mean) * (gamma * lax.rsqrt(variance + 1e-5)) + beta
+
+    def attention(x, weights):
+        (w1, b1), (w2, b2) = weights
+        q, k, v = jnp.moveaxis((x @ w1 + b1).reshape(*x.shape[:2], 3, 4, 16), 2, 0)
+        return jax.nn.dot_product_attention(q, k, v).reshape(x.shape) @ w2 + b2
+
+    blocks = [
+        [normalization(), [dense(64, 192), dense(64, 64)], normalization(), dense(64, 128), dense(128, 64)]
+        for _ in range(4)
+    ]
+    positions = jnp.asarray(random.normal(0, 0.05, (16, 64)), jnp.float32)
+    weights = [dense(49, 64), positions, blocks, normalization(), dense(64, 10)]
+
+    def forward(weights, x):
+        (w, b), positions, blocks, last, head = weights
+        x = x.reshape(-1, 4, 7, 4, 7).transpose(0, 1, 3, 2, 4).reshape(-1, 16, 49) @ w + b + positions
+        for first, heads, second, (w1, b1), (w2, b2) in blocks:
+            x = x + attention(normalized(x, first), heads)
+            x = x + jax.nn.gelu(normalized(x, second) @ w1 + b1, approximate=False) @ w2 + b2
+        return normalized(x, last).mean(1) @ head[0] + head[1]
+
+    return weights, forward
+
+
 def model(workload):
+    if workload == "vit_mnist":
+        return vision_transformer()
     if workload == "mlp_mnist":
         return mlp()
     if workload == "lstm_mnist":

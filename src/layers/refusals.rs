@@ -130,3 +130,25 @@ fn sequences() {
         ("type = \"RepeatVector\"\nn = 2", &[&[4, 2]], &["[N,C]", "[N,4,2]"]),
     ]);
 }
+
+#[test]
+fn attention() {
+    let mha = "type = \"MultiHeadAttention\"\nnum_heads = 2\nkey_dim = 3";
+    let encoder = "type = \"TransformerEncoder\"\nnum_heads = 4\nintermediate_dim = 3";
+    check(&[
+        (mha, &[&[4]], &["[N,T,C]", "[N,4]"]),
+        (mha, &[&[3, 4], &[5, 4], &[6, 4]], &["value has 5", "key 6"]),
+        ("type = \"MultiHeadAttention\"\nnum_heads = 0\nkey_dim = 3", &[&[3, 4]], &["at least 1, got 0"]),
+        (encoder, &[&[5, 3]], &["4 heads", "[N,5,3]"]),
+        (encoder, &[&[5]], &["[N,T,C]", "[N,5]"]),
+        ("type = \"PatchEmbedding\"\npatch_size = 5\nembed_dim = 3", &[&[28, 25, 1]], &["5x5", "28x25"]),
+        ("type = \"PatchEmbedding\"\npatch_size = 5\nembed_dim = 3", &[&[28, 28]], &["[N,H,W,C]"]),
+        ("type = \"PositionEmbedding\"\nsequence_length = 4", &[&[5, 3]], &["4 is less", "5 steps"]),
+        ("type = \"Embedding\"\ninput_dim = 4\noutput_dim = 2\nmask_zero = true", &[&[5, 3]], &["[N,5,3]"]),
+        ("type = \"Take\"\nindex = 5", &[&[5, 3]], &["index 5", "axis 1", "[N,5,3]"]),
+        ("type = \"Take\"\nindex = 0\naxis = 3", &[&[5, 3]], &["axis 3", "[N,5,3]"]),
+        ("type = \"GroupNormalization\"\ngroups = 3", &[&[5, 4]], &["4 channels", "3 groups"]),
+        ("type = \"GroupNormalization\"\ngroups = 0", &[&[5, 4]], &["got 0"]),
+        ("type = \"RMSNormalization\"\naxis = [1, -2]", &[&[3, 4]], &["[1, -2]", "axis 1", "[N,3,4]"]),
+    ]);
+}

@@ -39,14 +39,14 @@ impl Draws {
     /// The draws from `4 * block` on, side by side: of `words[w][i]` the index is `4 * (block + i) + w`. To
     /// be inlined into a function with vector instructions.
     #[inline(always)]
-    pub fn words(&self, step: u32, block: usize) -> [[u32; BLOCKS]; 4] {
-        self.stream.blocks::<BLOCKS>(step, self.series | block as u64)
+    pub fn words<const N: usize>(&self, step: u32, block: usize) -> [[u32; N]; 4] {
+        self.stream.blocks::<N>(step, self.series | block as u64)
     }
 
     /// The same in order.
     #[inline(always)]
     fn draws(&self, step: u32, block: usize) -> [u32; DRAWS] {
-        let [a, b, c, d] = self.words(step, block);
+        let [a, b, c, d] = self.words::<BLOCKS>(step, block);
         let mut draws = [0; DRAWS];
         let (blocks, _) = draws.as_chunks_mut();
         for ((((block, a), b), c), d) in blocks.iter_mut().zip(&a).zip(&b).zip(&c).zip(&d) {

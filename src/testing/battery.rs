@@ -88,7 +88,7 @@ impl Layer for Stack {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let mut others = x[1..].iter();
         self.0.iter().try_fold(x[0], |y, layer| match layer.arity() {
-            Arity::One => layers::lower(&**layer, g, &[y]),
+            Arity::One | Arity::UpTo(_) => layers::lower(&**layer, g, &[y]),
             Arity::Many => {
                 layers::lower(&**layer, g, &[y, *others.next().expect("a merge has an input left")])
             }
@@ -129,6 +129,12 @@ struct Lowered {
 impl LayerCase {
     pub fn new(toml: &str, inputs: &[&[usize]]) -> LayerCase {
         let layer = parse(toml).unwrap_or_else(|d| panic!("{toml}\n{}", d[0]));
+        let inputs = inputs.iter().map(|s| s.to_vec()).collect();
+        LayerCase { layer, inputs, mode: Mode::Train, precision: Precision::Float32, mask: None }
+    }
+
+    /// A layer that no word stands for.
+    pub fn of(layer: Box<dyn Layer>, inputs: &[&[usize]]) -> LayerCase {
         let inputs = inputs.iter().map(|s| s.to_vec()).collect();
         LayerCase { layer, inputs, mode: Mode::Train, precision: Precision::Float32, mask: None }
     }

@@ -22,6 +22,7 @@ import sys
 MAKERS = {
     "layers": "make_layers",
     "recurrent": "make_recurrent",
+    "attention": "make_attention",
     "activations": "make_functions",
     "losses": "make_functions",
     "optimizers": "make_optimizers",
