@@ -686,3 +686,91 @@ backup_and_restore = { save_freq = 7 }
     assert!(stdout(&unit).contains("Left out, as the shape stays: residual/2/shortcut"), "{}", stdout(&unit));
     succeed(&["eval", &text(&dir("whole"))]);
 }
+
+/// A series goes on from its last window; the run shows what it predicts.
+#[test]
+fn a_series_is_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, csv) = (folder.path().join("run"), folder.path().join("s.csv"));
+    std::fs::write(&csv, (0..40).fold("value\n".to_string(), |all, i| all + &format!("{}\n", i % 4)))
+        .unwrap();
+    let set =
+        format!("dataset={{ type = \"series\", train = {:?}, target = \"value\", window = 4 }}", text(&csv));
+    let fit = ["fit", &config("gru_sine"), "--set", &set, "--epochs", "60", "--verbose", "0", "--run-dir"];
+    succeed(&[&fit[..], &[&text(&dir)]].concat());
+    assert!(dir.join("forecast.svg").exists());
+    let output = stdout(&succeed(&["predict", &text(&dir), &text(&csv), "--steps", "6"]));
+    let rows: Vec<Vec<f64>> =
+        output.lines().skip(1).map(|l| l.split(',').map(|c| c.parse().unwrap()).collect()).collect();
+    assert_eq!(output.lines().next(), Some("step,prediction"));
+    for (i, row) in rows.iter().enumerate() {
+        assert_eq!(row[0], (i + 1) as f64);
+        assert!((row[1] - (i % 4) as f64).abs() < 0.5, "{output}");
+    }
+    assert_eq!(rows.len(), 6);
+    std::fs::write(&csv, "value\n1\n2\n").unwrap();
+    let refused = run(&["predict", &text(&dir), &text(&csv)]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("2 points"), "{}", stderr(&refused));
+    let refused = run(&["generate", &text(&dir)]);
+    assert!(stderr(&refused).contains("does not go on with a text"), "{}", stderr(&refused));
+}
+
+/// A text is gone on with: the same seed says the same, and what was learnt by heart is said again.
+#[test]
+fn a_text_is_continued() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, file) = (folder.path().join("run"), folder.path().join("t.toml"));
+    std::fs::write(folder.path().join("t.txt"), "hello world, ".repeat(60)).unwrap();
+    std::fs::write(
+        &file,
+        r#"
+[dataset]
+type = "text"
+train = "t.txt"
+sequence_length = 16
+stride = 3
+
+[[layers]]
+type = "Embedding"
+input_dim = 9
+output_dim = 8
+
+[[layers]]
+type = "LSTM"
+units = 24
+return_sequences = true
+
+[[layers]]
+type = "Dense"
+units = 9
+activation = "softmax"
+
+[training]
+epochs = 12
+batch_size = 8
+optimizer = { type = "Adam", learning_rate = 0.02 }
+loss = "sparse_categorical_crossentropy"
+metrics = ["accuracy"]
+"#,
+    )
+    .unwrap();
+    succeed(&["fit", &text(&file), "--verbose", "0", "--run-dir", &text(&dir)]);
+    let say =
+        |more: &[&str]| stdout(&succeed(&[&["generate", &text(&dir), "--prompt", "hello"], more].concat()));
+    assert_eq!(say(&["--tokens", "21", "--temperature", "0"]), "hello world, hello world, \n");
+    assert_eq!(say(&["--seed", "3"]), say(&["--seed", "3"]));
+    let eval: serde_json::Value =
+        serde_json::from_str(&stdout(&succeed(&["eval", &text(&dir), "--split", "train", "--json"])))
+            .unwrap();
+    assert!(eval["perplexity"].as_f64().unwrap() < 1.5, "{eval}");
+    let refused = run(&["generate", &text(&dir), "--prompt", "Hello"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("\"H\""), "{}", stderr(&refused));
+    let small = run(&["check", &text(&file)]);
+    assert!(small.status.success());
+    let broken = std::fs::read_to_string(&file).unwrap().replace("input_dim = 9", "input_dim = 5");
+    std::fs::write(&file, broken).unwrap();
+    let refused = run(&["check", &text(&file)]);
+    assert!(stderr(&refused).contains("the dataset has 9 different tokens"), "{}", stderr(&refused));
+}

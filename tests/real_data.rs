@@ -36,6 +36,34 @@ fn digits_reach_98_percent() {
 }
 
 #[test]
+fn recurrent_networks_learn_a_sine() {
+    for (config, most) in
+        [("rnn_sine", 0.01), ("lstm_sine", 0.001), ("gru_sine", 0.001), ("lstm_relu", 0.001)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = fit(config, folder.path(), &[]);
+        let loss = *column(folder.path(), "loss", &rows).last().unwrap();
+        assert!(loss < most, "{config}: {loss}");
+        assert!(folder.path().join("forecast.svg").exists());
+    }
+}
+
+/// Better by 5 % than saying the last value again (14.84 and 1.953).
+#[test]
+fn forecasts_beat_persistence() {
+    let there = std::env::var_os("NNTRAIN_DATA").is_some_and(|d| Path::new(&d).join("series").is_dir());
+    if !there || cfg!(debug_assertions) {
+        return;
+    }
+    for (config, persistence) in [("lstm_sunspots", 14.8369), ("gru_temperatures", 1.9527)] {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = fit(config, folder.path(), &[]);
+        let best = column(folder.path(), "val_mae", &rows).into_iter().fold(f64::INFINITY, f64::min);
+        assert!(best < 0.95 * persistence, "{config}: {best}");
+    }
+}
+
+#[test]
 fn mnist_reaches_keras_s_accuracy() {
     let Some(()) = mnist() else { return };
     let folder = tempfile::tempdir().unwrap();

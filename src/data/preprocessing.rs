@@ -121,6 +121,14 @@ impl Preprocessing {
         }
     }
 
+    /// How many different tokens the inputs are of, where they are tokens.
+    pub fn vocabulary(&self) -> Option<usize> {
+        match &self.input {
+            InputEncoding::Tokens { vocabulary, .. } => Some(vocabulary.tokens.len()),
+            _ => None,
+        }
+    }
+
     /// What targets are for losses and metrics.
     pub fn target_kind(&self) -> TargetKind {
         match (&self.target, &self.input) {

@@ -113,6 +113,7 @@ pub struct Builder<'a> {
     /// Parameters of the current layer are trained.
     trainable: bool,
     masks: BTreeMap<Var, Var>,
+    vocabularies: BTreeMap<Var, usize>,
 }
 
 impl<'a> Builder<'a> {
@@ -127,6 +128,7 @@ impl<'a> Builder<'a> {
             within: String::new(),
             trainable: true,
             masks: BTreeMap::new(),
+            vocabularies: BTreeMap::new(),
         }
     }
 
@@ -175,6 +177,7 @@ impl<'a> Builder<'a> {
             scope: self.scope.clone(),
             within: self.within.clone(),
             masks: BTreeMap::new(),
+            vocabularies: BTreeMap::new(),
             ..*self
         };
         let input = inner.input(Shape::batch(dims));
@@ -220,6 +223,15 @@ impl<'a> Builder<'a> {
 
     pub fn set_mask(&mut self, var: Var, mask: Var) {
         self.masks.insert(var, mask);
+    }
+
+    /// How many different tokens a value's numbers name, if they are known to be tokens.
+    pub fn vocabulary(&self, var: Var) -> Option<usize> {
+        self.vocabularies.get(&var).copied()
+    }
+
+    pub fn set_vocabulary(&mut self, var: Var, tokens: usize) {
+        self.vocabularies.insert(var, tokens);
     }
 
     /// A value filled from outside.

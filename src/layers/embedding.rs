@@ -42,6 +42,7 @@ impl Embedding {
 impl Layer for Embedding {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let (x, shape) = (one(x), [self.input_dim, self.output_dim]);
+        check_vocabulary(g, x, "input_dim", self.input_dim)?;
         let table =
             g.weight("embeddings", shape, &self.embeddings_initializer, self.embeddings_regularizer)?;
         let y = g.push(Op::new(self.input_dim, self.output_dim), &[x, table])?;
@@ -49,6 +50,18 @@ impl Layer for Embedding {
             mask_padding(g, x, y)?;
         }
         Ok(y)
+    }
+}
+
+/// A table has a row for every token that there is.
+pub(super) fn check_vocabulary(g: &Builder<'_>, x: Var, key: &str, rows: usize) -> Result<(), Mismatch> {
+    match g.vocabulary(x) {
+        Some(tokens) if tokens > rows => {
+            let message = format!("`{key}` is {rows}, but the dataset has {tokens} different tokens");
+            Err(Mismatch::new(message)
+                .hint(format!("{key} = {tokens}, or a smaller `max_tokens` in [dataset]")))
+        }
+        _ => Ok(()),
     }
 }
 

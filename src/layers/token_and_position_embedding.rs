@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::config::fields::Fields;
 use crate::graph::{Builder, Init, Mismatch, Var};
 use crate::initializers;
-use crate::layers::embedding::mask_padding;
+use crate::layers::embedding::{check_vocabulary, mask_padding};
 use crate::layers::position_embedding::check_length;
 use crate::layers::{Layer, LayerEntry, one};
 use crate::ops::add_positions::AddPositions;
@@ -50,6 +50,7 @@ impl Layer for TokenAndPositionEmbedding {
             return Err(Mismatch::new(format!("needs sequences [N,T] of tokens, got {shape}")));
         }
         check_length(&shape, self.sequence_length)?;
+        check_vocabulary(g, x, "vocabulary_size", self.vocabulary_size)?;
         let tokens = g.weight("token_embedding/embeddings", [self.vocabulary_size, width], init, None)?;
         let places = g.weight("position_embedding/embeddings", [self.sequence_length, width], init, None)?;
         let y = g.push(Embedding::new(self.vocabulary_size, width), &[x, tokens])?;

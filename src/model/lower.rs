@@ -73,12 +73,12 @@ impl Model {
     pub fn lower(experiment: &Experiment, input: &Shape, preprocessing: &Preprocessing) -> Result<Model> {
         let mut params = Params::default();
         let mut diags = vec![];
-        let (targets, shape) = (preprocessing.target_kind(), preprocessing.target_shape());
-        let train = lower_graph(experiment, input, (targets, &shape), Mode::Train, &mut params, &mut diags);
+        let targets = preprocessing.target_kind();
+        let train = lower_graph(experiment, input, preprocessing, Mode::Train, &mut params, &mut diags);
         if !diags.is_empty() {
             return Err(Failure::Input(diags));
         }
-        let eval = lower_graph(experiment, input, (targets, &shape), Mode::Eval, &mut params, &mut diags);
+        let eval = lower_graph(experiment, input, preprocessing, Mode::Eval, &mut params, &mut diags);
         let (Some((train, _)), Some((eval, placed))) = (train, eval) else {
             return Err(Failure::Input(diags));
         };
@@ -165,11 +165,12 @@ fn check_memory(params: &Params, programs: &[Program]) -> Result<()> {
 fn lower_graph(
     experiment: &Experiment,
     input_shape: &Shape,
-    (targets, target_shape): (TargetKind, &Shape),
+    preprocessing: &Preprocessing,
     mode: Mode,
     params: &mut Params,
     diags: &mut Vec<Diag>,
 ) -> Option<(Lowered, Placed)> {
+    let (targets, target_shape) = (preprocessing.target_kind(), preprocessing.target_shape());
     let precision = match mode {
         Mode::Train => experiment.training.precision,
         // What is judged and predicted does not depend on the machine.
@@ -177,6 +178,9 @@ fn lower_graph(
     };
     let mut g = Builder::new(params, mode, experiment.seed).with_precision(precision);
     let input = g.input(input_shape.clone());
+    if let Some(tokens) = preprocessing.vocabulary() {
+        g.set_vocabulary(input, tokens);
+    }
     let network = &experiment.network;
     let mut complain = |g: &Builder<'_>, misfit: Misfit<'_>| diags.push(mismatch(experiment, g, misfit));
     let placed = place(network, experiment.seed, &mut g, input, &mut complain);
@@ -198,7 +202,7 @@ fn lower_graph(
         TargetKind::OneHot { .. } | TargetKind::Values if output_shape.size() == target_shape.size() => {
             output_shape.clone()
         }
-        _ => target_shape.clone(),
+        _ => target_shape,
     };
     if mode == Mode::Train {
         let output = OutputKind { shape: output_shape.clone(), targets };
