@@ -1,8 +1,10 @@
 //! The gradient of the image.
 
+use std::ops::Range;
+
 use super::{Geometry, MANY, blocks, bordered};
 use crate::kernels::axis::{Axis, Taps};
-use crate::kernels::gemm::{Product, Start};
+use crate::kernels::gemm::{Product, Start, as_is};
 use crate::kernels::par::{Pool, for_chunks};
 
 impl Geometry {
@@ -73,6 +75,20 @@ impl Geometry {
         (dx, scratch): (&mut [f32], &mut [f32]),
         start: Start<'_>,
     ) {
+        self.input_gradient_rows(dy, reversed, start, 0..self.rows.input, (dx, scratch), &as_is);
+    }
+
+    /// As [`Geometry::input_gradient`] for some rows of the image, into `dx`; `finish` gets each
+    /// finished row.
+    pub fn input_gradient_rows(
+        &self,
+        dy: &[f32],
+        reversed: &[f32],
+        start: Start<'_>,
+        inputs: Range<usize>,
+        (dx, scratch): (&mut [f32], &mut [f32]),
+        finish: &dyn Fn(&mut [f32]),
+    ) {
         let border = self.gradient_border().map(|columns| columns * self.filters);
         let d = bordered(dy, self.output_row(), border, scratch);
         let (channels, filters) = (self.group_channels(), self.group_filters());
@@ -80,18 +96,27 @@ impl Geometry {
         let parts = if passes.single_rows { self.rows.kernel } else { 1 };
         for (group, column, width) in blocks(self.groups, channels, passes.columns) {
             let weights = &reversed[group * filters * channels + column..];
+            let to = group * channels + column;
+            let fresh = start.from_column(to);
             for part in 0..parts {
-                for (row, dx) in dx.chunks_exact_mut(self.columns.input * self.channels).enumerate() {
+                let done = to + width == self.channels && part + 1 == parts;
+                for (row, dx) in inputs.clone().zip(dx.chunks_exact_mut(self.columns.input * self.channels)) {
                     let mut taps = self.rows.inner_taps(row);
-                    if part > 0 && part >= taps.count {
-                        continue;
+                    if part == 0 || part < taps.count {
+                        if passes.single_rows {
+                            taps = taps.one(part);
+                        }
+                        let start = if part > 0 { Start::Add } else { fresh };
+                        self.gradient_row(
+                            &d[group * filters..],
+                            weights,
+                            &mut dx[to..],
+                            (taps, width, start),
+                        );
                     }
-                    if passes.single_rows {
-                        taps = taps.one(part);
+                    if done {
+                        finish(dx);
                     }
-                    let start = if part > 0 { Start::Add } else { start };
-                    let dx = &mut dx[group * channels + column..];
-                    self.gradient_row(&d[group * filters..], weights, dx, (taps, width, start));
                 }
             }
         }

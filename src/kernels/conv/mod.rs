@@ -11,6 +11,7 @@ mod forward;
 mod input_gradient;
 mod kernel_gradient;
 pub mod pooled;
+pub mod volume;
 
 use std::ops::Range;
 
@@ -176,7 +177,7 @@ mod tests {
     use crate::kernels::par::Pool;
     use crate::shape::Padding;
 
-    fn numbers(len: usize, seed: usize) -> Vec<f32> {
+    pub(super) fn numbers(len: usize, seed: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 2_654_435_761 + seed * 40_503) % 2003) as f32 / 1001.0 - 1.0).collect()
     }
 
@@ -206,7 +207,7 @@ mod tests {
         }
     }
 
-    fn close(ours: &[f32], expected: &[f64], what: &str) {
+    pub(super) fn close(ours: &[f32], expected: &[f64], what: &str) {
         for (i, (o, e)) in ours.iter().zip(expected).enumerate() {
             assert!((f64::from(*o) - e).abs() < 1e-3, "{what} [{i}]: {o} for {e}");
         }
