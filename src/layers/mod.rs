@@ -13,13 +13,23 @@ mod add;
 mod average;
 mod average_pooling1d;
 mod average_pooling2d;
+mod average_pooling3d;
 mod axes;
 mod batch_normalization;
 #[cfg(test)]
 mod bf16;
 mod concatenate;
 mod conv1d;
+mod conv1d_transpose;
 mod conv2d;
+mod conv2d_transpose;
+mod conv3d;
+mod conv3d_transpose;
+mod conv_transpose;
+mod cropping;
+mod cropping1d;
+mod cropping2d;
+mod cropping3d;
 mod dense;
 mod depthwise_conv2d;
 mod dropout;
@@ -28,12 +38,15 @@ mod flatten;
 mod gaussian_noise;
 mod global_average_pooling1d;
 mod global_average_pooling2d;
+mod global_average_pooling3d;
 mod global_max_pooling1d;
 mod global_max_pooling2d;
+mod global_max_pooling3d;
 mod layer_normalization;
 mod leaky_relu;
 mod max_pooling1d;
 mod max_pooling2d;
+mod max_pooling3d;
 mod maximum;
 mod merge;
 mod minimum;
@@ -46,12 +59,23 @@ mod refusals;
 mod relu;
 mod rescaling;
 mod reshape;
+mod separable_conv;
+mod separable_conv1d;
+mod separable_conv2d;
+mod sides;
 mod softmax;
 mod spatial_dropout;
 mod spatial_dropout1d;
 mod spatial_dropout2d;
 mod subtract;
+mod up_sampling;
+mod up_sampling1d;
+mod up_sampling2d;
+mod up_sampling3d;
+mod zero_padding;
+mod zero_padding1d;
 mod zero_padding2d;
+mod zero_padding3d;
 
 /// A word of `[[layers]]` with its keys read.
 pub trait Layer: Debug + Send + Sync {
@@ -102,10 +126,18 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         average::ENTRY,
         average_pooling1d::ENTRY,
         average_pooling2d::ENTRY,
+        average_pooling3d::ENTRY,
         batch_normalization::ENTRY,
         concatenate::ENTRY,
         conv1d::ENTRY,
+        conv1d_transpose::ENTRY,
         conv2d::ENTRY,
+        conv2d_transpose::ENTRY,
+        conv3d::ENTRY,
+        conv3d_transpose::ENTRY,
+        cropping1d::ENTRY,
+        cropping2d::ENTRY,
+        cropping3d::ENTRY,
         dense::ENTRY,
         depthwise_conv2d::ENTRY,
         dropout::ENTRY,
@@ -114,12 +146,15 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         gaussian_noise::ENTRY,
         global_average_pooling1d::ENTRY,
         global_average_pooling2d::ENTRY,
+        global_average_pooling3d::ENTRY,
         global_max_pooling1d::ENTRY,
         global_max_pooling2d::ENTRY,
+        global_max_pooling3d::ENTRY,
         layer_normalization::ENTRY,
         leaky_relu::ENTRY,
         max_pooling1d::ENTRY,
         max_pooling2d::ENTRY,
+        max_pooling3d::ENTRY,
         maximum::ENTRY,
         minimum::ENTRY,
         multiply::ENTRY,
@@ -128,11 +163,18 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         relu::ENTRY,
         rescaling::ENTRY,
         reshape::ENTRY,
+        separable_conv1d::ENTRY,
+        separable_conv2d::ENTRY,
         softmax::ENTRY,
         spatial_dropout1d::ENTRY,
         spatial_dropout2d::ENTRY,
         subtract::ENTRY,
+        up_sampling1d::ENTRY,
+        up_sampling2d::ENTRY,
+        up_sampling3d::ENTRY,
+        zero_padding1d::ENTRY,
         zero_padding2d::ENTRY,
+        zero_padding3d::ENTRY,
     ],
 };
 
@@ -150,9 +192,9 @@ mod tests {
 
     #[test]
     fn outputs_and_gradients_are_keras_s() {
-        let file = golden::load("layers.json");
+        let files = ["layers.json", "families.json"].map(golden::load);
         let mut compared = 0;
-        for case in golden::cases(&file) {
+        for case in files.iter().flat_map(golden::cases) {
             let name = golden::text(case, "name");
             let toml = golden::text(case, "toml");
             let kind = toml

@@ -21,6 +21,7 @@ import sys
 # file stem -> module that has a function of the same name
 MAKERS = {
     "layers": "make_layers",
+    "families": "make_families",
     "activations": "make_functions",
     "losses": "make_functions",
     "optimizers": "make_optimizers",
