@@ -55,6 +55,13 @@ const SHAPES: &[Shape] = &[
     shape("width 7", 7, (64, 64), (3, 1), Padding::Same),
     shape("width 5", 5, (64, 128), (3, 1), Padding::Valid),
     shape("wide 128", 16, (128, 128), (3, 1), Padding::Same),
+    // Of transposed convolutions: the forward pass is the gradient of these images.
+    shape("up 64-32 2x2", 32, (32, 64), (2, 2), Padding::Valid),
+    shape("up 128-64 2x2", 16, (64, 128), (2, 2), Padding::Valid),
+    shape("up 128-64 4x4", 14, (64, 128), (4, 2), Padding::Same),
+    shape("up 64-32 4x4", 28, (32, 64), (4, 2), Padding::Same),
+    shape("up 64-3 4x4", 32, (3, 64), (4, 2), Padding::Same),
+    shape("up 64-1 5x5", 28, (1, 64), (5, 2), Padding::Same),
 ];
 
 const DEPTHWISE: &[Shape] = &[
