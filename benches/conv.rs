@@ -139,7 +139,8 @@ fn convolution(s: &Shape, peak: f64) {
     let bias = numbers(s.filters, 4);
     let (mut y, mut dx) = (Aligned::zeroed(dy.len()), Aligned::zeroed(x.len()));
     let (mut dw, mut reversed) = (Aligned::zeroed(w.len()), Aligned::zeroed(w.len()));
-    let mut scratch = Aligned::zeroed(g.padded_len().max(g.bordered_len()).max(g.kernel_gradient_scratch()));
+    let mut scratch =
+        Aligned::zeroed(g.padded_len().max(g.input_gradient_scratch()).max(g.kernel_gradient_scratch()));
     let forward = |x: &[f32], y: &mut [f32], scratch: &mut [f32]| {
         g.forward(x, &w, Some(&bias), 0..g.rows.output, (y, scratch), &as_is);
     };

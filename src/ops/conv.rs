@@ -87,7 +87,7 @@ impl Conv {
     }
 
     fn thread_scratch(&self) -> usize {
-        round_up(self.g.kernel_gradient_scratch().max(self.g.bordered_len()))
+        round_up(self.g.kernel_gradient_scratch().max(self.g.input_gradient_scratch()))
     }
 }
 

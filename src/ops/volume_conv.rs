@@ -112,7 +112,7 @@ impl VolumeConv {
 
     /// Numbers of scratch of each thread in the two passes.
     fn pass_scratch(&self) -> [usize; 2] {
-        let scratch = [self.v.plane.padded_len(), self.v.plane.bordered_len()];
+        let scratch = [self.v.plane.padded_len(), self.v.plane.input_gradient_scratch()];
         if self.transposed { [scratch[1], scratch[0]] } else { scratch }
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Geometry, MANY, blocks, bordered};
 use crate::kernels::axis::{Axis, Taps};
-use crate::kernels::gemm::{Product, Start, as_is};
+use crate::kernels::gemm::{Product, Start, as_is, transpose};
 use crate::kernels::par::{Pool, for_chunks};
 
 impl Geometry {
@@ -14,6 +14,11 @@ impl Geometry {
             [0, 0] => 0,
             [before, after] => self.rows.output * (before + self.columns.output + after) * self.filters,
         }
+    }
+
+    /// Numbers of scratch that the input's gradient needs.
+    pub fn input_gradient_scratch(&self) -> usize {
+        if self.scatters() { self.blocks_len() } else { self.bordered_len() }
     }
 
     /// Zero columns left and right of the output's gradient.
@@ -48,10 +53,13 @@ impl Geometry {
     }
 
     /// The kernel as the input's gradient needs it: taps in reverse order, each transposed to
-    /// `[filters, channels / groups]`.
+    /// `[filters, channels / groups]`; or, where there are few channels, `[filters, taps, channels]`.
     pub fn reverse_kernel(&self, pool: &Pool, kernel: &[f32], out: &mut [f32]) {
         const BLOCK: usize = 16;
         let (channels, filters) = (self.group_channels(), self.filters);
+        if self.scatters() {
+            return transpose(pool, kernel, self.taps() * channels, filters, out);
+        }
         for_chunks(pool, out, channels * filters, |tap, out| {
             let from = &kernel[(self.taps() - 1 - tap) * channels * filters..];
             for c0 in (0..channels).step_by(BLOCK) {
@@ -65,7 +73,7 @@ impl Geometry {
     }
 
     /// The input's gradient of one image, from its output's gradient and the reversed kernel;
-    /// `scratch` has room for the bordered gradient. Inputs that differ in phase (position modulo
+    /// `scratch` is [`Geometry::input_gradient_scratch`]. Inputs that differ in phase (position modulo
     /// stride) meet different taps: each phase is a product of its own, so that a stride
     /// multiplies no zeros.
     pub fn input_gradient(
@@ -89,6 +97,9 @@ impl Geometry {
         (dx, scratch): (&mut [f32], &mut [f32]),
         finish: &dyn Fn(&mut [f32]),
     ) {
+        if self.scatters() {
+            return self.scatter_rows(dy, reversed, start, inputs, (dx, scratch), finish);
+        }
         let border = self.gradient_border().map(|columns| columns * self.filters);
         let d = bordered(dy, self.output_row(), border, scratch);
         let (channels, filters) = (self.group_channels(), self.group_filters());

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::Geometry;
+use super::{Geometry, begin};
 use crate::kernels::axis::Axis;
 use crate::kernels::gemm::{Start, as_is};
 use crate::kernels::par::Pool;
@@ -93,7 +93,7 @@ impl Volume {
     }
 
     /// The gradient of some rows of one plane of inputs, into `dx`, as [`Volume::forward`] computes
-    /// outputs; `scratch` has room for a plane of bordered gradients.
+    /// outputs; `scratch` is that of a plane.
     pub fn input_gradient(
         &self,
         dy: &[f32],
@@ -169,15 +169,6 @@ impl Volume {
     }
 }
 
-/// What sums begin with, where there is nothing to add; `width` numbers make a pixel.
-fn begin(out: &mut [f32], start: Start<'_>, width: usize) {
-    match start {
-        Start::Zero => out.fill(0.0),
-        Start::Bias(bias) => out.chunks_exact_mut(width).for_each(|out| out.copy_from_slice(&bias[..width])),
-        Start::Add => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{close, for_products, numbers};
@@ -206,7 +197,7 @@ mod tests {
             }
         }
         let g = &v.plane;
-        let room = g.padded_len().max(g.bordered_len()).max(g.kernel_gradient_scratch());
+        let room = g.padded_len().max(g.input_gradient_scratch()).max(g.kernel_gradient_scratch());
         let mut scratch = vec![f32::NAN; room];
         let plus_one = |row: &mut [f32]| row.iter_mut().for_each(|y| *y += 1.0);
         y_twin.iter_mut().chain(&mut dx_twin).for_each(|y| *y += 1.0);
