@@ -78,7 +78,8 @@ fn measure(g: &Geometry) -> [(Duration, Duration); 3] {
     let kernel = numbers(g.kernel_len(), 3);
     let (mut y, mut dx, mut dw) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; kernel.len()]);
     let (mut y2, mut dx2, mut dw2) = (y.clone(), dx.clone(), dw.clone());
-    let mut scratch = vec![0.0; g.padded_len().max(g.bordered_len()).max(g.kernel_gradient_scratch())];
+    let mut scratch =
+        vec![0.0; g.padded_len().max(g.input_gradient_scratch()).max(g.kernel_gradient_scratch())];
     let room = half.forward_scratch().max(half.input_gradient_scratch()).max(half.kernel_gradient_scratch());
     let mut half_scratch = vec![0.0; room];
     let mut reversed = vec![0.0; kernel.len()];

@@ -67,6 +67,13 @@ const SHAPES: &[Shape] = &[
     shape("deep 4x4 256", 4, (256, 256), (3, 1), Padding::Same),
     shape("deep 512", 4, (512, 512), (3, 1), Padding::Same),
     shape("wide 128", 16, (128, 128), (3, 1), Padding::Same),
+    // Of transposed convolutions: the forward pass is the gradient of these images.
+    shape("up 64-32 2x2", 32, (32, 64), (2, 2), Padding::Valid),
+    shape("up 128-64 2x2", 16, (64, 128), (2, 2), Padding::Valid),
+    shape("up 128-64 4x4", 14, (64, 128), (4, 2), Padding::Same),
+    shape("up 64-32 4x4", 28, (32, 64), (4, 2), Padding::Same),
+    shape("up 64-3 4x4", 32, (3, 64), (4, 2), Padding::Same),
+    shape("up 64-1 5x5", 28, (1, 64), (5, 2), Padding::Same),
 ];
 
 const DEPTHWISE: &[Shape] = &[
@@ -144,7 +151,8 @@ fn convolution(s: &Shape, peak: f64) {
     let bias = numbers(s.filters, 4);
     let (mut y, mut dx) = (Aligned::zeroed(dy.len()), Aligned::zeroed(x.len()));
     let (mut dw, mut reversed) = (Aligned::zeroed(w.len()), Aligned::zeroed(w.len()));
-    let mut scratch = Aligned::zeroed(g.padded_len().max(g.bordered_len()).max(g.kernel_gradient_scratch()));
+    let mut scratch =
+        Aligned::zeroed(g.padded_len().max(g.input_gradient_scratch()).max(g.kernel_gradient_scratch()));
     let forward = |x: &[f32], y: &mut [f32], scratch: &mut [f32]| {
         g.forward(x, &w, Some(&bias), 0..g.rows.output, (y, scratch), &as_is);
     };

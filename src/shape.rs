@@ -111,6 +111,20 @@ impl Window {
         }
     }
 
+    /// The input size whose windows are `windows`, as Keras chooses it for a transposed convolution:
+    /// with `extra`, its `output_padding`, or as many as the strides give. Windows have a stride or a
+    /// dilation, not both.
+    pub fn transposed(&self, windows: usize, extra: Option<usize>) -> usize {
+        let (reach, stride) = (self.reach(), self.stride);
+        let last = windows.saturating_sub(1).saturating_mul(stride);
+        let beyond = match (self.padding, extra) {
+            (Padding::Same, None) => stride,
+            (Padding::Same, Some(extra)) => reach % 2 + extra,
+            (_, extra) => extra.map_or(reach.max(stride), |extra| reach + extra),
+        };
+        last.saturating_add(beyond)
+    }
+
     /// Zeros before and after the input.
     pub fn pads(&self, input: usize) -> (usize, usize) {
         match self.padding {
@@ -142,6 +156,30 @@ mod tests {
         assert_eq!(window(3, 1, 2, Padding::Same).pads(5), (2, 2));
         assert_eq!(window(3, 1, 2, Padding::Causal).pads(5), (4, 0));
         assert_eq!(window(5, 1, 1, Padding::Valid).output(4), 0);
+    }
+
+    #[test]
+    fn transposed_sizes_have_as_many_windows() {
+        assert_eq!(window(4, 2, 1, Padding::Same).transposed(7, None), 14);
+        assert_eq!(window(3, 2, 1, Padding::Valid).transposed(7, None), 15);
+        assert_eq!(window(3, 2, 1, Padding::Valid).transposed(7, Some(1)), 16);
+        assert_eq!(window(3, 2, 1, Padding::Same).transposed(7, Some(1)), 14);
+        assert_eq!(window(2, 3, 1, Padding::Valid).transposed(2, None), 6);
+        for (kernel, step, windows) in
+            (1..6).flat_map(|k| (1..4).flat_map(move |s| [1, 2, 5].map(|w| (k, s, w))))
+        {
+            for padding in [Padding::Valid, Padding::Same] {
+                let strided = window(kernel, step, 1, padding);
+                assert_eq!(strided.output(strided.transposed(windows, None)), windows);
+                for extra in 0..step {
+                    let size = strided.transposed(windows, Some(extra));
+                    let fits = padding == Padding::Valid || kernel % 2 + extra > 0;
+                    assert_eq!(strided.output(size) == windows, fits, "{strided:?} {extra} {windows}");
+                }
+                let dilated = window(kernel, 1, step, padding);
+                assert_eq!(dilated.output(dilated.transposed(windows, None)), windows);
+            }
+        }
     }
 
     #[test]

@@ -78,6 +78,43 @@ from = ["depthwise_conv2d", "pooled"]
 type = "SpatialDropout2D"
 rate = 0.1
 [[layers]]
+type = "Conv2DTranspose"
+filters = 4
+kernel_size = 4
+strides = 2
+padding = "same"
+activation = "relu"
+[[layers]]
+type = "SeparableConv2D"
+filters = 3
+kernel_size = 3
+[[layers]]
+type = "UpSampling2D"
+interpolation = "bilinear"
+[[layers]]
+type = "UpSampling2D"
+[[layers]]
+type = "Cropping2D"
+cropping = 8
+[[layers]]
+type = "ZeroPadding2D"
+[[layers]]
+type = "Reshape"
+target_shape = [10, 10, 3, 1]
+[[layers]]
+type = "Conv3D"
+filters = 4
+kernel_size = 3
+strides = 2
+padding = "same"
+activation = "relu"
+[[layers]]
+type = "MaxPooling3D"
+pool_size = [1, 1, 2]
+[[layers]]
+type = "Reshape"
+target_shape = [5, 5, 4]
+[[layers]]
 type = "Conv2D"
 filters = 6
 kernel_size = 2

@@ -91,7 +91,7 @@ impl Graph {
 
 /// A size that no machine can hold is a mistake of the config, and one that cannot even be counted
 /// must not reach the arithmetic of the memory plan.
-fn check_size(shape: &Shape, what: &str) -> Result<(), Mismatch> {
+pub fn check_size(shape: &Shape, what: &str) -> Result<(), Mismatch> {
     match shape.is_sane() {
         true => Ok(()),
         false => {

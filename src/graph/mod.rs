@@ -8,7 +8,7 @@ pub mod precision;
 #[cfg(test)]
 pub mod twin;
 
-pub use build::{Builder, Fused, Graph, Mode, Node, Value, Var};
+pub use build::{Builder, Fused, Graph, Mode, Node, Value, Var, check_size};
 pub use op::{Backward, Bits, Ctx, Forward, Grad, Mismatch, Op, Scratch, Signature};
 pub use param::{Init, ParamDecl, Params, Penalty};
 pub use precision::Precision;

@@ -41,6 +41,16 @@ pub enum Start<'a> {
     Add,
 }
 
+impl<'a> Start<'a> {
+    /// The same for the columns from `first` on.
+    pub fn from_column(self, first: usize) -> Start<'a> {
+        match self {
+            Start::Bias(bias) => Start::Bias(&bias[first..]),
+            other => other,
+        }
+    }
+}
+
 /// One tap: a plain product.
 pub const ONE_TAP: [(usize, usize, usize); 2] = [(1, 0, 0), (1, 0, 0)];
 
@@ -223,10 +233,7 @@ impl Product {
             let (row, column) = (task / column_blocks * rows, task % column_blocks * columns);
             let part = Product { m: rows.min(self.m - row), n: columns.min(self.n - column), ..*self };
             let first = row * c_row + column;
-            let start = match start {
-                Start::Bias(bias) => Start::Bias(&bias[column..]),
-                other => other,
-            };
+            let start = start.from_column(column);
             // SAFETY: the slice spans only elements between this block's first and last; of these
             // the tile kernels touch this block's own columns alone, through the raw pointer, and
             // `finish` gets each row's piece, so no two tasks meet in an element.

@@ -9,6 +9,7 @@ pub mod bf16;
 pub mod clock;
 pub mod conv;
 pub mod depthwise;
+pub mod frame;
 pub mod gemm;
 #[cfg(all(test, unix))]
 pub mod guarded;

@@ -35,7 +35,11 @@ pub fn check_places<const D: usize>(shape: &Shape) -> Result<(), Mismatch> {
     if shape.dims.len() == D + 1 {
         return Ok(());
     }
-    let wanted = if D == 1 { "sequences [N,T,C]" } else { "images [N,H,W,C]" };
+    let wanted = match D {
+        1 => "sequences [N,T,C]",
+        2 => "images [N,H,W,C]",
+        _ => "volumes [N,D,H,W,C]",
+    };
     Err(Mismatch::new(format!("needs {wanted}, got {shape}")))
 }
 

@@ -29,12 +29,12 @@ struct Conv2D {
     rest: Filters,
 }
 
-/// The keys that convolutions of one and two dimensions share.
+/// The keys that convolutions share.
 #[derive(Debug)]
 pub(super) struct Filters {
-    filters: usize,
-    groups: usize,
-    activation: Box<dyn Activation>,
+    pub filters: usize,
+    pub groups: usize,
+    pub activation: Box<dyn Activation>,
     use_bias: bool,
     kernel_initializer: Arc<dyn Init>,
     bias_initializer: Arc<dyn Init>,
@@ -50,6 +50,16 @@ impl Filters {
             let message = format!("{filters} filters cannot be shared out to {groups} groups");
             f.error("groups", message, Some("`filters` must be a multiple of `groups`".into()));
         }
+        Filters::read_rest(f, filters, groups)
+    }
+
+    /// The same without `groups`, for layers that have none.
+    pub fn read_ungrouped(f: &mut Fields<'_>) -> Filters {
+        let filters = f.key("filters").at_least(1).required();
+        Filters::read_rest(f, filters, 1)
+    }
+
+    fn read_rest(f: &mut Fields<'_>, filters: usize, groups: usize) -> Filters {
         Filters {
             filters,
             groups,
@@ -73,37 +83,54 @@ impl Filters {
     ) -> Result<Var, Mismatch> {
         let &[h, w, channels] = &g.shape(x).dims[..] else { unreachable!("the caller checked the rank") };
         let &Filters { filters, groups, .. } = self;
-        if !channels.is_multiple_of(groups) {
-            let message = format!("{channels} input channels cannot be shared out to {groups} groups");
-            return Err(Mismatch::new(message).hint("`groups` must divide the channels of the input"));
-        }
-        let shape = [kernel, &[channels / groups, filters]].concat();
-        let kernel = g.weight("kernel", shape, &self.kernel_initializer, self.kernel_regularizer)?;
+        let last = self.kernel_channels(channels)?;
+        let inputs = self.inputs(g, x, [kernel, &[last, filters]].concat())?;
         let conv = Conv::new(windows, [h, w], channels, filters, groups);
-        let mut inputs = vec![x, kernel];
-        if self.use_bias {
-            inputs.push(g.weight("bias", [filters], &self.bias_initializer, self.bias_regularizer)?);
-        }
         let y = match g.precision() {
             Precision::Float32 => g.push(conv, &inputs)?,
             Precision::Bf16 => g.push(ConvBf16::new(conv), &inputs)?,
         };
         self.activation.lower(g, y)
     }
+
+    /// Channels of a kernel over an input of `channels`: those of one group.
+    pub fn kernel_channels(&self, channels: usize) -> Result<usize, Mismatch> {
+        let groups = self.groups;
+        if !channels.is_multiple_of(groups) {
+            let message = format!("{channels} input channels cannot be shared out to {groups} groups");
+            return Err(Mismatch::new(message).hint("`groups` must divide the channels of the input"));
+        }
+        Ok(channels / groups)
+    }
+
+    /// What a convolution's op takes: x, a kernel of this shape, and the bias if there is one.
+    pub fn inputs(&self, g: &mut Builder<'_>, x: Var, kernel: Vec<usize>) -> Result<Vec<Var>, Mismatch> {
+        let kernel = g.weight("kernel", kernel, &self.kernel_initializer, self.kernel_regularizer)?;
+        let mut inputs = vec![x, kernel];
+        if self.use_bias {
+            inputs.push(g.weight("bias", [self.filters], &self.bias_initializer, self.bias_regularizer)?);
+        }
+        Ok(inputs)
+    }
 }
 
-/// `kernel_size`, `strides`, `padding` and `dilation_rate` of two dimensions.
-pub(super) fn read_windows(f: &mut Fields<'_>) -> [Window; 2] {
-    let kernel: [usize; 2] = f.key("kernel_size").at_least(1).required();
-    let strides: [usize; 2] = f.key("strides").at_least(1).or([1, 1]);
+/// `kernel_size`, `strides`, `padding` and `dilation_rate` of layers that know no causal padding.
+pub(super) fn read_windows<const D: usize>(f: &mut Fields<'_>) -> [Window; D] {
+    let kernel: [usize; D] = f.key("kernel_size").at_least(1).required();
+    let strides: [usize; D] = f.key("strides").at_least(1).or([1; D]);
     let padding = f.key("padding").or(Padding::Valid);
-    let dilation: [usize; 2] = f.key("dilation_rate").at_least(1).or([1, 1]);
+    let dilation: [usize; D] = f.key("dilation_rate").at_least(1).or([1; D]);
     if padding == Padding::Causal {
         let hint = "\"valid\" or \"same\"; time series are for Conv1D".into();
-        f.error("padding", "\"causal\" needs one dimension, this layer has two", Some(hint));
+        let message = match D {
+            1 => "\"causal\" is for Conv1D alone",
+            2 => "\"causal\" needs one dimension, this layer has two",
+            _ => "\"causal\" needs one dimension, this layer has three",
+        };
+        f.error("padding", message, Some(hint));
     }
     refuse_stride_with_dilation(f, &strides, &dilation);
-    [0, 1].map(|i| Window { kernel: kernel[i], stride: strides[i], dilation: dilation[i], padding })
+    std::array::from_fn(|i| Window { kernel: kernel[i], stride: strides[i], dilation: dilation[i], padding })
 }
 
 /// Keras allows one of the two.
@@ -119,6 +146,7 @@ pub(super) fn check_input<const D: usize>(x: &Shape, windows: &[Window; D]) -> R
     if x.dims.len() != D + 1 {
         let hint = match D {
             1 => "[N, steps, channels]; Reshape makes one of another shape",
+            3 => "[N, depth, rows, columns, channels]; grey volumes have 1 channel: Reshape makes it",
             _ => "[N, rows, columns, channels]; grey images have 1 channel: Reshape to [rows, columns, 1]",
         };
         return Err(Mismatch::new(format!("needs an input of rank {}, got {x}", D + 2)).hint(hint));

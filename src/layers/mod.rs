@@ -13,6 +13,7 @@ mod add;
 mod average;
 mod average_pooling1d;
 mod average_pooling2d;
+mod average_pooling3d;
 mod axes;
 mod batch_normalization;
 #[cfg(test)]
@@ -21,7 +22,16 @@ mod bidirectional;
 mod class_token;
 mod concatenate;
 mod conv1d;
+mod conv1d_transpose;
 mod conv2d;
+mod conv2d_transpose;
+mod conv3d;
+mod conv3d_transpose;
+mod conv_transpose;
+mod cropping;
+mod cropping1d;
+mod cropping2d;
+mod cropping3d;
 mod dense;
 mod depthwise_conv2d;
 mod dropout;
@@ -31,8 +41,10 @@ mod flatten;
 mod gaussian_noise;
 mod global_average_pooling1d;
 mod global_average_pooling2d;
+mod global_average_pooling3d;
 mod global_max_pooling1d;
 mod global_max_pooling2d;
+mod global_max_pooling3d;
 mod group_normalization;
 mod gru;
 mod layer_normalization;
@@ -41,6 +53,7 @@ mod lstm;
 mod masks;
 mod max_pooling1d;
 mod max_pooling2d;
+mod max_pooling3d;
 mod maximum;
 mod merge;
 mod minimum;
@@ -60,8 +73,12 @@ mod repeat_vector;
 mod rescaling;
 mod reshape;
 mod rms_normalization;
+mod separable_conv;
+mod separable_conv1d;
+mod separable_conv2d;
 #[cfg(test)]
 mod sequences;
+mod sides;
 mod simple_rnn;
 mod softmax;
 mod spatial_dropout;
@@ -74,7 +91,14 @@ mod token_and_position_embedding;
 mod transformer;
 mod transformer_decoder;
 mod transformer_encoder;
+mod up_sampling;
+mod up_sampling1d;
+mod up_sampling2d;
+mod up_sampling3d;
+mod zero_padding;
+mod zero_padding1d;
 mod zero_padding2d;
+mod zero_padding3d;
 
 /// A word of `[[layers]]` with its keys read.
 pub trait Layer: Debug + Send + Sync {
@@ -127,12 +151,20 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         average::ENTRY,
         average_pooling1d::ENTRY,
         average_pooling2d::ENTRY,
+        average_pooling3d::ENTRY,
         batch_normalization::ENTRY,
         bidirectional::ENTRY,
         class_token::ENTRY,
         concatenate::ENTRY,
         conv1d::ENTRY,
+        conv1d_transpose::ENTRY,
         conv2d::ENTRY,
+        conv2d_transpose::ENTRY,
+        conv3d::ENTRY,
+        conv3d_transpose::ENTRY,
+        cropping1d::ENTRY,
+        cropping2d::ENTRY,
+        cropping3d::ENTRY,
         dense::ENTRY,
         depthwise_conv2d::ENTRY,
         dropout::ENTRY,
@@ -142,8 +174,10 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         gaussian_noise::ENTRY,
         global_average_pooling1d::ENTRY,
         global_average_pooling2d::ENTRY,
+        global_average_pooling3d::ENTRY,
         global_max_pooling1d::ENTRY,
         global_max_pooling2d::ENTRY,
+        global_max_pooling3d::ENTRY,
         group_normalization::ENTRY,
         gru::ENTRY,
         layer_normalization::ENTRY,
@@ -151,6 +185,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         lstm::ENTRY,
         max_pooling1d::ENTRY,
         max_pooling2d::ENTRY,
+        max_pooling3d::ENTRY,
         maximum::ENTRY,
         minimum::ENTRY,
         multi_head_attention::ENTRY,
@@ -165,6 +200,8 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         rescaling::ENTRY,
         reshape::ENTRY,
         rms_normalization::ENTRY,
+        separable_conv1d::ENTRY,
+        separable_conv2d::ENTRY,
         simple_rnn::ENTRY,
         softmax::ENTRY,
         spatial_dropout1d::ENTRY,
@@ -175,7 +212,12 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         token_and_position_embedding::ENTRY,
         transformer_decoder::ENTRY,
         transformer_encoder::ENTRY,
+        up_sampling1d::ENTRY,
+        up_sampling2d::ENTRY,
+        up_sampling3d::ENTRY,
+        zero_padding1d::ENTRY,
         zero_padding2d::ENTRY,
+        zero_padding3d::ENTRY,
     ],
 };
 
@@ -193,7 +235,7 @@ mod tests {
 
     #[test]
     fn outputs_and_gradients_are_keras_s() {
-        let files = ["layers.json", "recurrent.json", "attention.json"].map(golden::load);
+        let files = ["layers.json", "recurrent.json", "attention.json", "families.json"].map(golden::load);
         let mut compared = 0;
         for case in files.iter().flat_map(golden::cases) {
             let name = golden::text(case, "name");

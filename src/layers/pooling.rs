@@ -96,24 +96,46 @@ impl<const D: usize> Layer for GlobalPooling<D> {
     }
 }
 
-/// Pushes the op on `x`, of rank `D + 2`; the result has the same rank.
+/// Pushes ops on `x`, of rank `D + 2`; the result has the same rank. Windows over volumes are boxes, so
+/// their maxima and means are taken along depth and rows first, then along columns: no copy, and the
+/// first pass has whole rows as channels. (Of equal numbers in a window of a volume the first column's
+/// first gets the gradient.)
 fn push<const D: usize>(
     g: &mut Builder<'_>,
     x: Var,
     kind: Kind,
     windows: [Window; D],
 ) -> Result<Var, Mismatch> {
-    let dims = &g.shape(x).dims;
-    let row = Window { kernel: 1, stride: 1, dilation: 1, padding: Padding::Valid };
-    let image = [if D == 1 { 1 } else { dims[0] }, dims[D - 1], dims[D]];
-    let windows = [if D == 1 { row } else { windows[0] }, windows[D - 1]];
-    let x = g.reshape(x, Shape::batch(image))?;
-    let y = match kind {
-        Kind::Max => g.push(MaxPool::new(image, windows), &[x])?,
-        Kind::Average => g.push(AveragePool::new(image, windows), &[x])?,
+    let single = Window { kernel: 1, stride: 1, dilation: 1, padding: Padding::Valid };
+    let dims = g.shape(x).dims.clone();
+    let y = match (&windows[..], &dims[..]) {
+        (&[columns], &[t, c]) => image(g, x, kind, [1, t, c], [single, columns])?,
+        (&[rows, columns], &[h, w, c]) => image(g, x, kind, [h, w, c], [rows, columns])?,
+        (&[depth, rows, columns], &[d, h, w, c]) => {
+            let y = image(g, x, kind, [d, h, w * c], [depth, rows])?;
+            let planes = g.shape(y).size() / (w * c);
+            image(g, y, kind, [planes, w, c], [single, columns])?
+        }
+        _ => unreachable!("the caller checked the rank"),
     };
-    let output = Shape::batch(&g.shape(y).dims[2 - D..]);
-    g.reshape(y, output)
+    let places = (0..D).map(|i| windows[i].output(dims[i]));
+    let output: Vec<usize> = places.chain([dims[D]]).collect();
+    g.reshape(y, Shape::batch(output))
+}
+
+/// Pooling of `x`, seen as images `[H, W, C]`.
+fn image(
+    g: &mut Builder<'_>,
+    x: Var,
+    kind: Kind,
+    dims: [usize; 3],
+    windows: [Window; 2],
+) -> Result<Var, Mismatch> {
+    let x = g.reshape(x, Shape::batch(dims))?;
+    match kind {
+        Kind::Max => g.push(MaxPool::new(dims, windows), &[x]),
+        Kind::Average => g.push(AveragePool::new(dims, windows), &[x]),
+    }
 }
 
 #[cfg(test)]

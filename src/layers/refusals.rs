@@ -76,6 +76,79 @@ fn windows() {
 }
 
 #[test]
+fn transposed_convolutions() {
+    let conv = "type = \"Conv2DTranspose\"\nfilters = 2\nkernel_size = [3, 4]\nstrides = 2";
+    let with = |key: &str| format!("{conv}\n{key}");
+    let (same, wide) = (with("padding = \"same\"\noutput_padding = 0"), with("output_padding = [1, 2]"));
+    let (causal, dilated) = (with("padding = \"causal\""), with("dilation_rate = 2"));
+    let (groups, huge) = (with("groups = 2"), conv.replace("strides = 2", "strides = 2_000_000_000"));
+    let sequence = "type = \"Conv1DTranspose\"\nfilters = 2\nkernel_size = 3";
+    let volume = "type = \"Conv3DTranspose\"\nfilters = 2\nkernel_size = 3";
+    check(&[
+        (conv, &[&[8, 4]], &["[N,H,W,C]", "[N,8,4]"]),
+        (&same, &[&[8, 8, 4]], &["`output_padding`", "\"same\"", "even kernel of 4"]),
+        (&wide, &[&[8, 8, 4]], &["`output_padding`", "2 must be less than the stride 2"]),
+        (&causal, &[&[8, 8, 4]], &["causal", "two"]),
+        (&dilated, &[&[8, 8, 4]], &["`dilation_rate`", "[2, 2]", "strides of [2, 2]"]),
+        (&groups, &[&[8, 8, 4]], &["unknown key `groups`"]),
+        (&huge, &[&[8, 8, 4]], &["its output", "too large"]),
+        (sequence, &[&[8, 8, 4]], &["[N,T,C]", "[N,8,8,4]"]),
+        (volume, &[&[8, 8, 4]], &["[N,D,H,W,C]", "[N,8,8,4]"]),
+    ]);
+}
+
+#[test]
+fn volumes() {
+    let conv = "type = \"Conv3D\"\nfilters = 2\nkernel_size = 3";
+    let causal = format!("{conv}\npadding = \"causal\"");
+    let groups = format!("{conv}\ngroups = 2");
+    check(&[
+        (conv, &[&[8, 8, 1]], &["rank 5", "[N,8,8,1]"]),
+        (conv, &[&[2, 8, 8, 1]], &["3x3x3", "2x8x8"]),
+        (&causal, &[&[8, 8, 8, 1]], &["causal", "three"]),
+        (&groups, &[&[8, 8, 8, 3]], &["3 input channels", "2 groups"]),
+        ("type = \"MaxPooling3D\"\npool_size = 3", &[&[2, 5, 4, 1]], &["[3, 3, 3]", "[N,2,5,4,1]"]),
+        ("type = \"GlobalMaxPooling3D\"", &[&[8, 4, 1]], &["[N,D,H,W,C]", "[N,8,4,1]"]),
+        ("type = \"AveragePooling3D\"", &[&[8, 4, 2, 1]], &["`AveragePooling3D` needs `pool_size`"]),
+        ("type = \"MaxPooling3D\"\npadding = \"causal\"", &[&[8, 4, 4, 1]], &["causal", "same"]),
+    ]);
+}
+
+#[test]
+fn separable_convolutions() {
+    let sequence = "type = \"SeparableConv1D\"\nfilters = 2\nkernel_size = 3";
+    let image = "type = \"SeparableConv2D\"\nfilters = 2\nkernel_size = 3";
+    let causal = format!("{sequence}\npadding = \"causal\"");
+    check(&[
+        (&causal, &[&[8, 4]], &["causal", "Conv1D"]),
+        (sequence, &[&[2, 4]], &["kernel of 3", "input of 2"]),
+        (image, &[&[8, 4]], &["rank 4", "[N,8,4]"]),
+        ("type = \"SeparableConv2D\"\nkernel_size = 3", &[&[8, 8, 4]], &["needs `filters`"]),
+    ]);
+}
+
+#[test]
+fn sizes() {
+    let huge = "type = \"UpSampling2D\"\nsize = 2_000_000_000\ninterpolation = \"bilinear\"";
+    check(&[
+        ("type = \"Cropping1D\"\ncropping = [2, 3]", &[&[5, 2]], &["[[2, 3]]", "[N,5,2]"]),
+        ("type = \"Cropping2D\"\ncropping = [1, 0, 0]", &[&[5, 5, 2]], &["3 entries"]),
+        ("type = \"Cropping3D\"", &[&[5, 5, 2]], &["[N,D,H,W,C]", "[N,5,5,2]"]),
+        ("type = \"ZeroPadding1D\"\npadding = [1, 2, 3]", &[&[3, 4]], &["[before, after]", "3 entries"]),
+        ("type = \"ZeroPadding3D\"\npadding = -1", &[&[3, 4, 2, 1]], &["negative", "-1"]),
+        ("type = \"UpSampling2D\"", &[&[3, 4]], &["[N,H,W,C]", "[N,3,4]"]),
+        ("type = \"UpSampling2D\"\nsize = 0", &[&[3, 4, 1]], &["at least 1, got 0"]),
+        ("type = \"UpSampling2D\"\ninterpolation = \"bicubic\"", &[&[3, 4, 1]], &["bicubic", "bilinear"]),
+        (
+            "type = \"UpSampling1D\"\ninterpolation = \"nearest\"",
+            &[&[3, 4]],
+            &["unknown key `interpolation`"],
+        ),
+        (huge, &[&[8, 8, 1]], &["its output", "too large"]),
+    ]);
+}
+
+#[test]
 fn rates() {
     check(&[
         ("type = \"Dropout\"\nrate = 1", &[&[4]], &["[0, 1)", "got 1"]),

@@ -1,65 +1,16 @@
-//! ZeroPadding2D: zeros around an image. x `[N, H, W, C]`, y `[N, top + H + bottom, left + W + right, C]`.
-//! `padding` is one number, `[rows, columns]` or `[[top, bottom], [left, right]]`.
+//! ZeroPadding2D: zeros around an image. x `[N, H, W, C]`, y `[N, H', W', C]`.
+//! `padding` (1) is one number, `[rows, columns]` or `[[top, bottom], [left, right]]`.
 //! Keras: `layers.ZeroPadding2D`.
 
-use crate::config::read::{Read, Wrong};
-use crate::config::tree::{Data, Value};
-use crate::config::write::Plain;
-use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Layer, LayerEntry, axes, one};
-use crate::ops::pad::Pad;
+use crate::layers::LayerEntry;
+use crate::layers::zero_padding::ZeroPadding;
 
 pub const ENTRY: LayerEntry = LayerEntry {
     name: "ZeroPadding2D",
     aliases: &[],
     about: "zeros around an image",
-    parse: |f| Box::new(ZeroPadding2D { padding: f.key("padding").or(Zeros([[1; 2]; 2])) }),
+    parse: |f| Box::new(ZeroPadding::<2>::read(f)),
 };
-
-#[derive(Debug)]
-struct ZeroPadding2D {
-    padding: Zeros,
-}
-
-/// `[[top, bottom], [left, right]]`, or shorter where they are equal.
-#[derive(Debug)]
-struct Zeros([[usize; 2]; 2]);
-
-impl Read for Zeros {
-    fn read(value: &Value) -> Result<Zeros, Wrong> {
-        let Data::Array(items) = &value.data else {
-            return usize::read(value).map(|p| Zeros([[p; 2]; 2]));
-        };
-        let [rows, columns] = &items[..] else {
-            return Err(Wrong::new(format!(
-                "expected [rows, columns] or [[top, bottom], [left, right]], found {} entries",
-                items.len()
-            )));
-        };
-        Ok(Zeros([Read::read(rows)?, Read::read(columns)?]))
-    }
-
-    fn write(&self) -> Plain {
-        if self.0[0] == self.0[1] && self.0[0][0] == self.0[0][1] {
-            return self.0[0][0].write();
-        }
-        Plain::Array(self.0.iter().map(Read::write).collect())
-    }
-
-    fn blank() -> Zeros {
-        Zeros([[1; 2]; 2])
-    }
-}
-
-impl Layer for ZeroPadding2D {
-    fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
-        let x = one(x);
-        let shape = g.shape(x).clone();
-        axes::check_places::<2>(&shape)?;
-        let dims = std::array::from_fn(|i| shape.dims[i]);
-        g.push(Pad::new(dims, self.padding.0), &[x])
-    }
-}
 
 #[cfg(test)]
 crate::battery! {

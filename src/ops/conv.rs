@@ -92,7 +92,7 @@ impl Conv {
 
     fn thread_scratch(&self) -> usize {
         let g = &self.g;
-        let input = Winograd::of_input_gradient(g).map_or(g.bordered_len(), |w| w.scratch_len());
+        let input = Winograd::of_input_gradient(g).map_or(g.input_gradient_scratch(), |w| w.scratch_len());
         let kernel = WinogradGradient::new(g).map_or(g.kernel_gradient_scratch(), |w| w.scratch_len());
         round_up(input.max(kernel))
     }

@@ -1,8 +1,8 @@
 //! y = f(x conv w + b), every channel for itself.
 //!
 //! x `[N, H, W, C]`, w `[KH, KW, C, M]`, b `[C * M]` (optional), y `[N, OH, OW, C * M]`: output
-//! channel `c * M + m` is the convolution of input channel c with `w[.., .., c, m]`. Keras:
-//! `ops.depthwise_conv`.
+//! channel `c * M + m` is the convolution of input channel c with `w[.., .., c, m]`. One dimension is
+//! H = 1; its kernel may come as `[KW, C, M]`. Keras: `ops.depthwise_conv`.
 
 use std::sync::Arc;
 
@@ -47,7 +47,8 @@ impl Op for DepthwiseConv {
     fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
         let g = &self.g;
         let kernel = [g.rows.kernel, g.columns.kernel, g.inputs, g.multiplier];
-        if x[0].dims != [g.rows.input, g.columns.input, g.inputs] || x[1].dims != kernel {
+        let fits = x[1].dims == kernel || kernel[0] == 1 && x[1].dims == kernel[1..];
+        if x[0].dims != [g.rows.input, g.columns.input, g.inputs] || !fits {
             let message = format!("cannot convolve {} with a depthwise kernel of shape {}", x[0], x[1]);
             return Err(Mismatch::new(message));
         }
@@ -150,6 +151,8 @@ impl Op for DepthwiseConv {
         use ndarray::{ArrayD, IxDyn};
         let (rows, columns) = (&self.g.rows, &self.g.columns);
         let full = [x[0].shape()[0], rows.output, columns.output, self.g.channels()];
+        let kernel = [rows.kernel, columns.kernel, self.g.inputs, self.g.multiplier];
+        let w = x[1].clone().into_shape_with_order(IxDyn(&kernel)).unwrap();
         let y = ArrayD::from_shape_fn(IxDyn(&full), |at| {
             let (channel, m) = (at[3] / self.g.multiplier, at[3] % self.g.multiplier);
             let mut sum = x.get(2).map_or(0.0, |b| b[at[3]]);
@@ -158,7 +161,7 @@ impl Op for DepthwiseConv {
                     let row = (at[1] * rows.stride + i * rows.dilation).wrapping_sub(rows.before);
                     let column = (at[2] * columns.stride + j * columns.dilation).wrapping_sub(columns.before);
                     let pixel = x[0].get([at[0], row, column, channel]);
-                    sum += pixel.unwrap_or(&0.0) * x[1][[i, j, channel, m]];
+                    sum += pixel.unwrap_or(&0.0) * w[[i, j, channel, m]];
                 }
             }
             self.f.as_ref().map_or(sum, |f| f.twin(sum))

@@ -1,31 +1,29 @@
-//! y = x with zeros around it. x `[N, H, W, C]`, y `[N, top + H + bottom, left + W + right, C]`.
+//! y = x with zeros around it. x `[N, planes, rows, columns, C]`, y with so many more of them; leading axes
+//! of one place may be missing.
 
 use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Signature};
-use crate::kernels::par::for_chunks;
+use crate::kernels::frame::Frame;
 use crate::shape::Shape;
 
-/// Numbers per task, in whole rows.
-const CHUNK: usize = 1 << 13;
-
-/// Zeros around the rows and columns of images of one size.
+/// Zeros around boxes of one size.
 #[derive(Clone, Debug)]
 pub struct Pad {
-    /// H, W, C.
-    dims: [usize; 3],
-    /// Zeros before and after: rows, columns.
-    zeros: [[usize; 2]; 2],
+    frame: Frame,
 }
 
 impl Pad {
-    /// For images of these dimensions, with `[[top, bottom], [left, right]]` zeros.
-    pub fn new(dims: [usize; 3], zeros: [[usize; 2]; 2]) -> Pad {
-        Pad { dims, zeros }
+    /// Around boxes of these planes, rows and columns, with so many zeros before and after them.
+    pub fn new(size: [usize; 3], channels: usize, zeros: [[usize; 2]; 3]) -> Pad {
+        Pad { frame: Frame { inner: size, sides: zeros, channels } }
     }
+}
 
-    /// Rows and columns of the padded image.
-    fn padded(&self) -> [usize; 2] {
-        std::array::from_fn(|i| self.dims[i] + self.zeros[i][0] + self.zeros[i][1])
-    }
+/// The dimensions that `x` has of a box, in another box.
+pub(super) fn like(x: &Shape, from: [usize; 3], to: [usize; 3], channels: usize) -> Option<Shape> {
+    let (from, to) = ([&from[..], &[channels]].concat(), [&to[..], &[channels]].concat());
+    let missing = from.len().checked_sub(x.dims.len())?;
+    let fits = x.dims == from[missing..] && from[..missing].iter().chain(&to[..missing]).all(|d| *d == 1);
+    fits.then(|| Shape::batch(&to[missing..]))
 }
 
 impl Op for Pad {
@@ -34,47 +32,20 @@ impl Op for Pad {
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
-        if x[0].dims != self.dims {
-            return Err(Mismatch::new(format!("padding of {:?} got {}", self.dims, x[0])));
-        }
-        let [h, w] = self.padded();
-        Ok(Signature::new(Shape::batch([h, w, self.dims[2]])).differentiable(&[0]))
+        let Frame { inner, channels, .. } = self.frame;
+        let y = like(x[0], inner, self.frame.outer(), channels)
+            .ok_or_else(|| Mismatch::new(format!("padding of {inner:?} got {}", x[0])))?;
+        Ok(Signature::new(y).differentiable(&[0]))
     }
 
     fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
-        let ([h, w, c], [padded_h, padded_w]) = (self.dims, self.padded());
-        let [[top, _], [left, _]] = self.zeros;
-        let (row, x) = (padded_w * c, io.x(0));
-        let rows = (CHUNK / row).max(1);
-        for_chunks(cx.pool, io.y(0), rows * row, |chunk, y| {
-            for (r, y) in y.chunks_exact_mut(row).enumerate() {
-                let (image, at) = ((chunk * rows + r) / padded_h, (chunk * rows + r) % padded_h);
-                if at < top || at >= top + h {
-                    y.fill(0.0);
-                    continue;
-                }
-                let (before, rest) = y.split_at_mut(left * c);
-                let (inside, after) = rest.split_at_mut(w * c);
-                before.fill(0.0);
-                inside.copy_from_slice(&x[(image * h + at - top) * w * c..][..w * c]);
-                after.fill(0.0);
-            }
-        });
+        self.frame.surround(cx.pool, io.x(0), io.y(0));
     }
 
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
-        let Some(dx) = io.dx(0) else { return };
-        let ([h, w, c], [padded_h, padded_w]) = (self.dims, self.padded());
-        let [[top, _], [left, _]] = self.zeros;
-        let (row, dy) = (w * c, &*io.dy0());
-        let rows = (CHUNK / row).max(1);
-        for_chunks(cx.pool, dx.buf, rows * row, |chunk, dx| {
-            for (r, dx) in dx.chunks_exact_mut(row).enumerate() {
-                let (image, at) = ((chunk * rows + r) / h, (chunk * rows + r) % h);
-                let from = ((image * padded_h + top + at) * padded_w + left) * c;
-                dx.copy_from_slice(&dy[from..from + row]);
-            }
-        });
+        if let Some(dx) = io.dx(0) {
+            self.frame.take(cx.pool, io.dy0(), dx.buf);
+        }
     }
 
     fn flops(&self, _: &[&Shape], _: &[&Shape]) -> f64 {
@@ -83,14 +54,16 @@ impl Op for Pad {
 
     #[cfg(test)]
     fn twin(&self, x: &[ndarray::ArrayD<f64>], _: &crate::graph::twin::TwinCtx) -> Vec<ndarray::ArrayD<f64>> {
-        let ([h, w, c], [padded_h, padded_w]) = (self.dims, self.padded());
-        let [[top, _], [left, _]] = self.zeros;
         let n = x[0].shape()[0];
-        let mut y = ndarray::ArrayD::zeros(vec![n, padded_h, padded_w, c]);
-        for (i, v) in x[0].indexed_iter() {
-            y[[i[0], i[1] + top, i[2] + left, i[3]]] = *v;
+        let missing = 5 - x[0].ndim();
+        let full = |size: [usize; 3]| [&[n], &size[..], &[self.frame.channels]].concat();
+        let source = x[0].clone().into_shape_with_order(full(self.frame.inner)).unwrap();
+        let mut y = ndarray::ArrayD::zeros(full(self.frame.outer()));
+        let [d, h, w] = self.frame.sides.map(|side| side[0]);
+        for (i, v) in source.indexed_iter() {
+            y[[i[0], i[1] + d, i[2] + h, i[3] + w, i[4]]] = *v;
         }
-        assert_eq!(x[0].shape(), [n, h, w, c]);
-        vec![y]
+        let short = [&[n], &y.shape()[1 + missing..]].concat();
+        vec![y.into_shape_with_order(short).unwrap()]
     }
 }

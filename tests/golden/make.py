@@ -23,6 +23,7 @@ MAKERS = {
     "layers": "make_layers",
     "recurrent": "make_recurrent",
     "attention": "make_attention",
+    "families": "make_families",
     "activations": "make_functions",
     "losses": "make_functions",
     "optimizers": "make_optimizers",

@@ -17,6 +17,20 @@ impl Geometry {
         (y, scratch): (&mut [f32], &mut [f32]),
         finish: &dyn Fn(&mut [f32]),
     ) {
+        let start = bias.map_or(Start::Zero, Start::Bias);
+        self.forward_onto(image, kernel, start, outputs, (y, scratch), finish);
+    }
+
+    /// As [`Geometry::forward`]; the sums begin with `start`.
+    pub fn forward_onto(
+        &self,
+        image: &[f32],
+        kernel: &[f32],
+        start: Start<'_>,
+        outputs: Range<usize>,
+        (y, scratch): (&mut [f32], &mut [f32]),
+        finish: &dyn Fn(&mut [f32]),
+    ) {
         let inputs = self.rows.inputs_of(&outputs);
         let x = self.padded(image, inputs.clone(), scratch);
         let (line, out_row, tap_row) = (self.line(), self.output_row(), self.kernel_len() / self.rows.kernel);
@@ -25,7 +39,7 @@ impl Geometry {
         for (group, column, width) in blocks(self.groups, self.group_filters(), passes.columns) {
             let product = self.row_product(width);
             let to = group * self.group_filters() + column;
-            let fresh = bias.map_or(Start::Zero, |bias| Start::Bias(&bias[to..]));
+            let fresh = start.from_column(to);
             for part in 0..parts {
                 let done = to + width == self.filters && part + 1 == parts;
                 for (row, y) in outputs.clone().zip(y.chunks_exact_mut(out_row)) {

@@ -1,8 +1,10 @@
 //! The gradient of the image.
 
+use std::ops::Range;
+
 use super::{Geometry, MANY, blocks, bordered};
 use crate::kernels::axis::{Axis, Taps};
-use crate::kernels::gemm::{ONE, Product, Start};
+use crate::kernels::gemm::{ONE, Product, Start, as_is, transpose};
 use crate::kernels::par::{Pool, for_chunks};
 
 impl Geometry {
@@ -12,6 +14,11 @@ impl Geometry {
             [0, 0] => 0,
             [before, after] => self.rows.output * (before + self.columns.output + after) * self.filters,
         }
+    }
+
+    /// Numbers of scratch that the input's gradient needs.
+    pub fn input_gradient_scratch(&self) -> usize {
+        if self.scatters() { self.blocks_len() } else { self.bordered_len() }
     }
 
     /// Zero columns left and right of the output's gradient.
@@ -46,10 +53,13 @@ impl Geometry {
     }
 
     /// The kernel as the input's gradient needs it: taps in reverse order, each transposed to
-    /// `[filters, channels / groups]`.
+    /// `[filters, channels / groups]`; or, where there are few channels, `[filters, taps, channels]`.
     pub fn reverse_kernel(&self, pool: &Pool, kernel: &[f32], out: &mut [f32]) {
         const BLOCK: usize = 16;
         let (channels, filters) = (self.group_channels(), self.filters);
+        if self.scatters() {
+            return transpose(pool, kernel, self.taps() * channels, filters, out);
+        }
         for_chunks(pool, out, channels * filters, |tap, out| {
             let from = &kernel[(self.taps() - 1 - tap) * channels * filters..];
             for c0 in (0..channels).step_by(BLOCK) {
@@ -63,7 +73,7 @@ impl Geometry {
     }
 
     /// The input's gradient of one image, from its output's gradient and the reversed kernel;
-    /// `scratch` has room for the bordered gradient. Inputs that differ in phase (position modulo
+    /// `scratch` is [`Geometry::input_gradient_scratch`]. Inputs that differ in phase (position modulo
     /// stride) meet different taps: each phase is a product of its own, so that a stride
     /// multiplies no zeros.
     pub fn input_gradient(
@@ -73,6 +83,23 @@ impl Geometry {
         (dx, scratch): (&mut [f32], &mut [f32]),
         start: Start<'_>,
     ) {
+        self.input_gradient_rows(dy, reversed, start, 0..self.rows.input, (dx, scratch), &as_is);
+    }
+
+    /// As [`Geometry::input_gradient`] for some rows of the image, into `dx`; `finish` gets each
+    /// finished row.
+    pub fn input_gradient_rows(
+        &self,
+        dy: &[f32],
+        reversed: &[f32],
+        start: Start<'_>,
+        inputs: Range<usize>,
+        (dx, scratch): (&mut [f32], &mut [f32]),
+        finish: &dyn Fn(&mut [f32]),
+    ) {
+        if self.scatters() {
+            return self.scatter_rows(dy, reversed, start, inputs, (dx, scratch), finish);
+        }
         let border = self.gradient_border().map(|columns| columns * self.filters);
         let d = bordered(dy, self.output_row(), border, scratch);
         let (channels, filters) = (self.group_channels(), self.group_filters());
@@ -80,18 +107,27 @@ impl Geometry {
         let parts = if passes.single_rows { self.rows.kernel } else { 1 };
         for (group, column, width) in blocks(self.groups, channels, passes.columns) {
             let weights = &reversed[group * filters * channels + column..];
+            let to = group * channels + column;
+            let fresh = start.from_column(to);
             for part in 0..parts {
-                for (row, dx) in dx.chunks_exact_mut(self.columns.input * self.channels).enumerate() {
+                let done = to + width == self.channels && part + 1 == parts;
+                for (row, dx) in inputs.clone().zip(dx.chunks_exact_mut(self.columns.input * self.channels)) {
                     let mut taps = self.rows.inner_taps(row);
-                    if part > 0 && part >= taps.count {
-                        continue;
+                    if part == 0 || part < taps.count {
+                        if passes.single_rows {
+                            taps = taps.one(part);
+                        }
+                        let start = if part > 0 { Start::Add } else { fresh };
+                        self.gradient_row(
+                            &d[group * filters..],
+                            weights,
+                            &mut dx[to..],
+                            (taps, width, start),
+                        );
                     }
-                    if passes.single_rows {
-                        taps = taps.one(part);
+                    if done {
+                        finish(dx);
                     }
-                    let start = if part > 0 { Start::Add } else { start };
-                    let dx = &mut dx[group * channels + column..];
-                    self.gradient_row(&d[group * filters..], weights, dx, (taps, width, start));
                 }
             }
         }

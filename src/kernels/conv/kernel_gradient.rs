@@ -31,18 +31,31 @@ impl Geometry {
         out: &mut [f32],
         scratch: &mut [f32],
     ) {
+        self.kernel_gradient_onto((x, self.image_len()), dy, (first, count), Start::Zero, (out, scratch));
+    }
+
+    /// As [`Geometry::kernel_gradient`] for images that begin `step` numbers apart; the sums begin
+    /// with `start`.
+    pub fn kernel_gradient_onto(
+        &self,
+        (x, step): (&[f32], usize),
+        dy: &[f32],
+        (first, count): (usize, usize),
+        start: Start<'_>,
+        (out, scratch): (&mut [f32], &mut [f32]),
+    ) {
         let images = self.gathered().unwrap_or(1);
-        let (x_len, dy_len) = (images * self.image_len(), images * self.output_len());
         let tap_len = self.group_channels() * self.filters;
-        for (i, (x, dy)) in x.chunks(x_len).zip(dy.chunks(dy_len)).enumerate() {
-            let start = if i == 0 { Start::Zero } else { Start::Add };
+        let parts = x.chunks(images * step).zip(dy.chunks(images * self.output_len()));
+        for (i, (x, dy)) in parts.enumerate() {
+            let start = if i == 0 { start } else { Start::Add };
             if self.gathered().is_none() {
                 let x = self.padded(x, 0..self.rows.input, scratch);
                 self.image_gradient(x, dy, (first, count), out, start);
                 continue;
             }
             for (tap, out) in (first..first + count).zip(out.chunks_exact_mut(tap_len)) {
-                self.gather(x, tap, scratch);
+                self.gather(x.chunks(step).take(dy.len() / self.output_len()), tap, scratch);
                 self.tap_gradient(scratch, dy, out, start);
             }
         }
@@ -95,11 +108,11 @@ impl Geometry {
     }
 
     /// Copies what one tap reads for every output pixel of some images: `[pixels, channels]`.
-    fn gather(&self, x: &[f32], tap: usize, out: &mut [f32]) {
+    fn gather<'a>(&self, images: impl Iterator<Item = &'a [f32]>, tap: usize, out: &mut [f32]) {
         let (row, column) = (tap / self.columns.kernel, tap % self.columns.kernel);
         let inside = self.columns.outputs_through(column);
         let mut lines = out.chunks_exact_mut(self.columns.output * self.channels);
-        for image in x.chunks_exact(self.image_len()) {
+        for image in images {
             for (o, out) in (0..self.rows.output).zip(&mut lines) {
                 if !self.rows.outputs_through(row).contains(&o) {
                     out.fill(0.0);

@@ -11,11 +11,13 @@ mod forward;
 mod input_gradient;
 mod kernel_gradient;
 pub mod pooled;
+mod scatter;
+pub mod volume;
 
 use std::ops::Range;
 
 use crate::kernels::axis::Axis;
-use crate::kernels::gemm::Product;
+use crate::kernels::gemm::{Product, Start};
 use crate::shape::Window;
 
 /// Sizes of a convolution: image `[rows, columns, channels]`, kernel
@@ -162,6 +164,15 @@ fn bordered<'a>(x: &'a [f32], row: usize, [before, after]: [usize; 2], scratch: 
     out
 }
 
+/// What sums begin with, where there is nothing to add; `width` numbers make a pixel.
+fn begin(out: &mut [f32], start: Start<'_>, width: usize) {
+    match start {
+        Start::Zero => out.fill(0.0),
+        Start::Bias(bias) => out.chunks_exact_mut(width).for_each(|out| out.copy_from_slice(&bias[..width])),
+        Start::Add => {}
+    }
+}
+
 /// Blocks of at most `most` columns in each group: group, first column, width.
 fn blocks(groups: usize, columns: usize, most: usize) -> impl Iterator<Item = (usize, usize, usize)> {
     (0..groups).flat_map(move |group| {
@@ -172,11 +183,10 @@ fn blocks(groups: usize, columns: usize, most: usize) -> impl Iterator<Item = (u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::gemm::Start;
     use crate::kernels::par::Pool;
     use crate::shape::Padding;
 
-    fn numbers(len: usize, seed: usize) -> Vec<f32> {
+    pub(super) fn numbers(len: usize, seed: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 2_654_435_761 + seed * 40_503) % 2003) as f32 / 1001.0 - 1.0).collect()
     }
 
@@ -206,13 +216,13 @@ mod tests {
         }
     }
 
-    fn close(ours: &[f32], expected: &[f64], what: &str) {
+    pub(super) fn close(ours: &[f32], expected: &[f64], what: &str) {
         for (i, (o, e)) in ours.iter().zip(expected).enumerate() {
             assert!((f64::from(*o) - e).abs() < 1e-3, "{what} [{i}]: {o} for {e}");
         }
     }
 
-    fn check(g: &Geometry) {
+    pub(super) fn check(g: &Geometry) {
         let (x, w, dy) = (numbers(g.image_len(), 1), numbers(g.kernel_len(), 2), numbers(g.output_len(), 3));
         let bias = numbers(g.filters, 4);
         let mut y_twin: Vec<f64> = (0..dy.len()).map(|i| f64::from(bias[i % g.filters])).collect();
@@ -222,7 +232,7 @@ mod tests {
             dx_twin[i] += f64::from(dy[o]) * f64::from(w[k]);
             dw_twin[k] += f64::from(dy[o]) * f64::from(x[i]);
         });
-        let room = g.padded_len().max(g.bordered_len()).max(g.kernel_gradient_scratch());
+        let room = g.padded_len().max(g.input_gradient_scratch()).max(g.kernel_gradient_scratch());
         let mut scratch = vec![f32::NAN; room];
 
         let mut y = vec![f32::NAN; y_twin.len()];
