@@ -16,6 +16,7 @@ fn say(failure: &Failure) -> String {
 
 fn image(names: usize, shape: &[usize], one_hot: bool) -> Preprocessing {
     Preprocessing {
+        window: None,
         input: InputEncoding::Pixels { shape: shape.to_vec(), divisor: 255.0 },
         target: TargetEncoding::Classes {
             column: "label".into(),

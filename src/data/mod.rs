@@ -21,10 +21,12 @@ mod common;
 mod csv;
 mod download;
 mod idx;
+mod image_folder;
 mod images;
 mod labelled;
 mod mistakes;
 mod mnist;
+pub mod pictures;
 mod places;
 pub mod preprocessing;
 mod records;
@@ -43,6 +45,7 @@ pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
         mnist::MNIST,
         mnist::FASHION_MNIST,
         cifar10::ENTRY,
+        image_folder::ENTRY,
         bundled::DIGITS,
         bundled::IRIS,
         bundled::WINE,
@@ -72,6 +75,8 @@ pub struct LoadContext {
     /// `--data-dir`, if given.
     pub data_dir: Option<PathBuf>,
     pub seed: u64,
+    /// Threads to decode on.
+    pub threads: usize,
     /// Whether a download may be tried and a progress bar shown on stderr.
     pub allow_download: bool,
     pub show_progress: bool,

@@ -1,0 +1,15 @@
+//! Pictures in files: found, decoded, brought to one size.
+
+pub mod codec;
+pub mod folder;
+pub mod load;
+pub mod resize;
+
+/// Bytes row by row, channels last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub pixels: Vec<u8>,
+}
