@@ -21,6 +21,7 @@ use crate::config::registry::Entry;
 use crate::data::common::{Common, LabelMode};
 use crate::data::images::{Images, Labelled, PixelScale};
 use crate::data::labelled;
+use crate::data::mask_folder::MaskFolder;
 use crate::data::mistakes::Mistakes;
 use crate::data::pictures::folder::{self, Contents, contents, locate};
 use crate::data::pictures::load::{self, MemoryLimit, Size};
@@ -35,8 +36,20 @@ pub const ENTRY: Entry<dyn DatasetSpec> = Entry {
     name: "image_folder",
     aliases: &[],
     about: "PNG and JPEG files, one folder for each class",
-    parse: |f| Box::new(ImageFolder::read(f)),
+    parse: |f| match f.key("task").or(Task::Classification) {
+        Task::Classification => Box::new(ImageFolder::read(f)),
+        Task::Segment => Box::new(MaskFolder::read(f)),
+    },
 };
+
+/// What is said of a picture: its class, or that of each pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Classification,
+    Segment,
+}
+
+crate::words!(Task, Classification = "classification", Segment = "segment");
 
 #[derive(Debug)]
 struct ImageFolder {
@@ -51,9 +64,9 @@ struct ImageFolder {
 
 /// A folder that the config names.
 #[derive(Debug)]
-struct Place {
-    path: String,
-    at: At,
+pub(super) struct Place {
+    pub path: String,
+    pub at: At,
 }
 
 impl ImageFolder {
@@ -119,7 +132,11 @@ impl ImageFolder {
 
 /// `image_size` and `channels`.
 pub(super) fn read_size(f: &mut Fields<'_>) -> Size {
-    let [height, width] = f.key("image_size").at_least(1).or([256usize, 256]);
+    read_size_or(f, [256, 256])
+}
+
+pub(super) fn read_size_or(f: &mut Fields<'_>, default: [usize; 2]) -> Size {
+    let [height, width] = f.key("image_size").at_least(1).or(default);
     let channels: usize = f.key("channels").or(3);
     if ![1, 3].contains(&channels) {
         f.error("channels", format!("must be 3 (colours) or 1 (grey), got {channels}"), None);

@@ -24,6 +24,7 @@ mod idx;
 mod image_folder;
 mod images;
 mod labelled;
+mod mask_folder;
 mod mistakes;
 mod mnist;
 pub mod pictures;
@@ -31,7 +32,9 @@ mod places;
 pub mod preprocessing;
 mod records;
 pub mod rows;
+mod segments;
 mod series;
+mod shapes;
 mod source;
 mod split;
 mod table;
@@ -52,6 +55,7 @@ pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
         bundled::BREAST_CANCER,
         csv::ENTRY,
         series::ENTRY,
+        shapes::ENTRY,
     ],
 };
 

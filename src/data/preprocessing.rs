@@ -55,6 +55,9 @@ pub enum TargetEncoding {
     Classes { column: String, names: Vec<String>, one_hot: bool },
     /// Regression: one entry per target column, `(value - offset) / scale`.
     Values { columns: Vec<ValueColumn> },
+    /// A class number for each pixel, of images of this height and width. `ignore`: what stands at
+    /// pixels that are of no class.
+    Mask { shape: [usize; 2], names: Vec<String>, ignore: Option<u8> },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,20 +107,26 @@ impl ColumnEncoding {
 }
 
 impl Preprocessing {
-    /// Class names, where the target is a class.
+    /// Class names, where a sample is of one class.
     pub fn classes(&self) -> Option<&[String]> {
         match &self.target {
             TargetEncoding::Classes { names, .. } => Some(names),
-            TargetEncoding::Values { .. } => None,
+            TargetEncoding::Values { .. } | TargetEncoding::Mask { .. } => None,
+        }
+    }
+
+    /// The shape of one sample's target.
+    pub fn target_dims(&self) -> Vec<usize> {
+        match &self.target {
+            TargetEncoding::Classes { names, one_hot: true, .. } => vec![names.len()],
+            TargetEncoding::Classes { .. } => vec![],
+            TargetEncoding::Values { columns } => vec![columns.len()],
+            TargetEncoding::Mask { shape, .. } => shape.to_vec(),
         }
     }
 
     /// Numbers per sample in the target.
     pub fn target_width(&self) -> usize {
-        match &self.target {
-            TargetEncoding::Classes { names, one_hot: true, .. } => names.len(),
-            TargetEncoding::Classes { .. } => 1,
-            TargetEncoding::Values { columns } => columns.len(),
-        }
+        self.target_dims().iter().product()
     }
 }

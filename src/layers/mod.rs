@@ -10,6 +10,7 @@ use crate::graph::{Builder, Mismatch, Var};
 
 mod activation;
 mod add;
+mod augmentation;
 mod average;
 mod average_pooling1d;
 mod average_pooling2d;
@@ -38,9 +39,17 @@ mod maximum;
 mod merge;
 mod minimum;
 mod multiply;
+mod normalization;
 mod permute;
 mod pooling;
 mod prelu;
+mod random_brightness;
+mod random_contrast;
+mod random_crop;
+mod random_flip;
+mod random_rotation;
+mod random_translation;
+mod random_zoom;
 #[cfg(test)]
 mod refusals;
 mod relu;
@@ -66,6 +75,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Whether its output's time steps are those of its (first masked) input, so that their mask holds
     /// for it too; Keras: `supports_masking`. A layer that makes or changes a mask sets it in `lower`.
     fn passes_mask(&self) -> bool {
+        false
+    }
+
+    /// Whether it moves in training what a picture shows, so that a mask would have to move along.
+    fn moves_pixels(&self) -> bool {
         false
     }
 }
@@ -123,8 +137,16 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         maximum::ENTRY,
         minimum::ENTRY,
         multiply::ENTRY,
+        normalization::ENTRY,
         permute::ENTRY,
         prelu::ENTRY,
+        random_brightness::ENTRY,
+        random_contrast::ENTRY,
+        random_crop::ENTRY,
+        random_flip::ENTRY,
+        random_rotation::ENTRY,
+        random_translation::ENTRY,
+        random_zoom::ENTRY,
         relu::ENTRY,
         rescaling::ENTRY,
         reshape::ENTRY,

@@ -74,6 +74,7 @@ pub fn target_kind(target: &TargetEncoding) -> TargetKind {
         TargetEncoding::Classes { names, one_hot: true, .. } => TargetKind::OneHot { classes: names.len() },
         TargetEncoding::Classes { names, .. } => TargetKind::ClassIndex { classes: names.len() },
         TargetEncoding::Values { .. } => TargetKind::Values,
+        TargetEncoding::Mask { names, .. } => TargetKind::ClassIndex { classes: names.len() },
     }
 }
 
@@ -81,14 +82,14 @@ impl Model {
     /// Lowers an experiment for data of this shape. All mismatches that can be found are returned.
     pub fn lower(experiment: &Experiment, input: &Shape, preprocessing: &Preprocessing) -> Result<Model> {
         let mut params = Params::default();
-        let mut diags = vec![];
+        let mut diags = mask_mistakes(experiment, &preprocessing.target);
         let targets = target_kind(&preprocessing.target);
-        let width = preprocessing.target_width();
-        let train = lower_graph(experiment, input, targets, width, Mode::Train, &mut params, &mut diags);
+        let dims = &preprocessing.target_dims();
+        let train = lower_graph(experiment, input, targets, dims, Mode::Train, &mut params, &mut diags);
         if !diags.is_empty() {
             return Err(Failure::Input(diags));
         }
-        let eval = lower_graph(experiment, input, targets, width, Mode::Eval, &mut params, &mut diags);
+        let eval = lower_graph(experiment, input, targets, dims, Mode::Eval, &mut params, &mut diags);
         let (Some((train, _)), Some((eval, placed))) = (train, eval) else {
             return Err(Failure::Input(diags));
         };
@@ -171,12 +172,30 @@ fn check_memory(params: &Params, programs: &[Program]) -> Result<()> {
     }
 }
 
+/// What does not go together with a mask as the target.
+fn mask_mistakes(experiment: &Experiment, target: &TargetEncoding) -> Vec<Diag> {
+    let TargetEncoding::Mask { ignore, .. } = target else { return vec![] };
+    let training = &experiment.training;
+    let moved = experiment.network.layers.iter().filter(|node| node.layer.moves_pixels()).map(|node| {
+        let message = format!("layer `{}` ({}) moves the pictures, but not their masks", node.name, node.kind);
+        node.context.explain(Diag::new(message).at(&node.at).hint(
+            "for masks use what leaves pixels in their places: RandomContrast, RandomBrightness, GaussianNoise",
+        ))
+    });
+    let counted = ignore.filter(|class| !training.loss.ignores(f32::from(*class))).map(|class| {
+        let message = format!("pixels of class {class} are of no class, but the loss does not ignore them");
+        let hint = format!("loss = {{ type = \"sparse_categorical_crossentropy\", ignore_class = {class} }}");
+        Diag::new(message).at(&training.loss_at).hint(hint)
+    });
+    moved.chain(counted).collect()
+}
+
 /// Lowers all layers and the loss; `None` after a mismatch, which is noted.
 fn lower_graph(
     experiment: &Experiment,
     input_shape: &Shape,
     targets: TargetKind,
-    target_width: usize,
+    target_dims: &[usize],
     mode: Mode,
     params: &mut Params,
     diags: &mut Vec<Diag>,
@@ -205,9 +224,9 @@ fn lower_graph(
             .maybe_hint(m.hint)
     };
     let target_shape = match targets {
-        TargetKind::ClassIndex { .. } => Shape::batch([]),
-        _ if output_shape.size() == target_width => output_shape.clone(),
-        _ => Shape::batch([target_width]),
+        TargetKind::ClassIndex { .. } => Shape::batch(target_dims),
+        _ if output_shape.size() == target_dims.iter().product::<usize>() => output_shape.clone(),
+        _ => Shape::batch(target_dims),
     };
     if mode == Mode::Train {
         let output = OutputKind { shape: output_shape.clone(), targets };

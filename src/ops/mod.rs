@@ -1,8 +1,10 @@
 //! Arithmetic on the graph: one file per op, forward and its gradient side by side.
 
+pub mod adjust;
 pub mod average_pool;
 pub mod batch_norm;
 pub mod batch_norm_inference;
+pub mod channel_affine;
 pub mod channel_sums;
 pub mod concatenate;
 pub mod conv;
@@ -24,3 +26,4 @@ pub mod pooling;
 pub mod prelu;
 pub mod softmax;
 pub mod transpose;
+pub mod warp;

@@ -5,6 +5,7 @@ pub mod evaluate;
 pub mod fit;
 mod forecast;
 pub mod laps;
+mod pictures;
 pub mod predict;
 pub mod progress;
 pub mod run_folder;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::{self, Checkpoint};
+use crate::data::preprocessing::TargetEncoding;
 use crate::data::{Dataset, LoadContext, Part};
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
@@ -99,7 +100,12 @@ fn class_weights(experiment: &Experiment, dataset: &Dataset) -> Result<Option<Ve
     let Some(wanted) = &training.class_weight else { return Ok(None) };
     let at = &training.class_weight_at;
     let Some(names) = dataset.preprocessing.classes() else {
-        return Err(Diag::new("`class_weight` needs classes, but the target is a number").at(at).into());
+        let what = match dataset.preprocessing.target {
+            TargetEncoding::Mask { .. } => "a class for each pixel",
+            _ => "a number",
+        };
+        let message = format!("`class_weight` needs one class per sample, but the target is {what}");
+        return Err(Diag::new(message).at(at).into());
     };
     match wanted {
         ClassWeight::Balanced => {

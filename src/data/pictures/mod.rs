@@ -2,6 +2,7 @@
 
 pub mod codec;
 pub mod folder;
+pub mod inputs;
 pub mod load;
 pub mod resize;
 

@@ -245,6 +245,7 @@ impl TableSpec {
                 let indices: Vec<usize> = layout.with_role(Role::Target).collect();
                 encode::values(columns, &indices, fitted)
             }
+            TargetEncoding::Mask { .. } => unreachable!("a table has no masks"),
         };
         let weights = layout.with_role(Role::Weight).next().map(|index| {
             let numbers = columns.columns[index].numbers();
