@@ -1,6 +1,7 @@
 //! Words of `activation = ...`: Keras's names, as a string or as a table with keys.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use crate::config::fields::Fields;
 use crate::config::registry::{Entry, Registry};
@@ -12,6 +13,11 @@ use crate::ops::softmax::Softmax;
 /// What follows a layer's sums.
 pub trait Activation: Debug + Send + Sync {
     fn lower(&self, g: &mut Builder<'_>, x: Var) -> Result<Var, Mismatch>;
+
+    /// The function of each number by itself, if it is one: for ops that apply it themselves.
+    fn function(&self) -> Option<Arc<dyn Function>> {
+        None
+    }
 }
 
 /// Leaves its input as it is.
@@ -22,12 +28,20 @@ impl Activation for Linear {
     fn lower(&self, _: &mut Builder<'_>, x: Var) -> Result<Var, Mismatch> {
         Ok(x)
     }
+
+    fn function(&self) -> Option<Arc<dyn Function>> {
+        Some(Arc::new(Affine { scale: 1.0, offset: 0.0 }))
+    }
 }
 
 /// An element-wise function.
 impl<F: Pointwise> Activation for F {
     fn lower(&self, g: &mut Builder<'_>, x: Var) -> Result<Var, Mismatch> {
         g.push(Map::new(*self), &[x])
+    }
+
+    fn function(&self) -> Option<Arc<dyn Function>> {
+        Some(Arc::new(*self))
     }
 }
 

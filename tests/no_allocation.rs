@@ -88,8 +88,68 @@ type = "GlobalAveragePooling2D"
 [[layers]]
 type = "LayerNormalization"
 [[layers]]
+type = "RepeatVector"
+n = 3
+[[layers]]
+type = "Bidirectional"
+layer = { type = "LSTM", units = 5, return_sequences = true, dropout = 0.2, recurrent_dropout = 0.2 }
+[[layers]]
+type = "TimeDistributed"
+layer = { type = "Dense", units = 17, activation = "relu" }
+[[layers]]
+type = "GRU"
+units = 18
+activation = "silu"
+return_sequences = true
+[[layers]]
+type = "GRU"
+units = 4
+reset_after = false
+go_backwards = true
+[[layers]]
 type = "Dropout"
 rate = 0.2
+[[layers]]
+type = "Dense"
+units = 10
+activation = "softmax"
+"#;
+
+const ATTENTION: &str = r#"
+[[layers]]
+type = "PatchEmbedding"
+patch_size = 2
+embed_dim = 12
+name = "patches"
+[[layers]]
+type = "PositionEmbedding"
+sequence_length = 16
+[[layers]]
+type = "Add"
+from = ["patches", "position_embedding"]
+[[layers]]
+type = "ClassToken"
+[[layers]]
+type = "TransformerEncoder"
+num_heads = 3
+intermediate_dim = 20
+activation = "gelu"
+dropout = 0.1
+name = "encoder"
+[[layers]]
+type = "TransformerDecoder"
+num_heads = 2
+intermediate_dim = 10
+normalize_first = true
+from = ["encoder", "patches"]
+[[layers]]
+type = "GroupNormalization"
+groups = 4
+[[layers]]
+type = "RMSNormalization"
+[[layers]]
+type = "Take"
+index = 0
 [[layers]]
 type = "Dense"
 units = 10
@@ -106,9 +166,10 @@ fn steps_allocate_nothing() {
         "\"nadam\"",
         "\"lion\"",
     ];
-    for optimizer in optimizers {
+    let all = optimizers.map(|optimizer| (LAYERS, optimizer));
+    for (layers, optimizer) in all.into_iter().chain([(ATTENTION, optimizers[0])]) {
         let toml = format!(
-            "[dataset]\ntype = \"digits\"\nvalidation = 0.2\nlimit = 200\n{LAYERS}\n[training]\noptimizer = {optimizer}\n\
+            "[dataset]\ntype = \"digits\"\nvalidation = 0.2\nlimit = 200\n{layers}\n[training]\noptimizer = {optimizer}\n\
              loss = \"sparse_categorical_crossentropy\"\nmetrics = [\"accuracy\", \"f1_score\", \"auc\", \"precision\"]\n\
              class_weight = \"balanced\"\n"
         );

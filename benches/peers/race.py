@@ -33,7 +33,8 @@ PEERS = [
 NUMPY = ("NumPy by hand", "pytorch", [], ["run_numpy.py"])
 
 # What nntrain must reach against the best peer.
-TRAIN = {"mlp_mnist": 1.3, "cnn_mnist": 2.0, "cnn_mnist_onehot": 2.0, "resnet20_cifar10": 1.3}
+TRAIN = {"mlp_mnist": 1.3, "cnn_mnist": 2.0, "cnn_mnist_onehot": 2.0, "resnet20_cifar10": 1.3,
+         "lstm_mnist": 1.3, "vit_mnist": 1.5}
 
 
 def environment(name):
@@ -123,7 +124,7 @@ class Race:
         for _ in range(self.options.rounds):
             contestants = [("nntrain", lambda: own(config))]
             for peer in self.peers:
-                if not (config == "mlp_mnist" and "channels" in peer[0]):
+                if not (config in ("mlp_mnist", "vit_mnist") and "channels" in peer[0]):
                     contestants.append((peer[0], lambda peer=peer: self.peer(peer, config, task)[0]))
             for name, run in contestants:
                 rate = run()

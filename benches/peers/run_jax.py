@@ -90,9 +90,67 @@ def resnet20():
     return [layers, dense(64, 10)], forward
 
 
+def recurrent():
+    """All steps' input products at once, then a scan."""
+    weights = [[glorot(28, 512), glorot(128, 512), jnp.zeros(512)], dense(128, 10)]
+
+    def forward(weights, x):
+        (kernel, recurrent_kernel, bias), (w, b) = weights
+        products = x.reshape(-1, 28, 28) @ kernel + bias
+
+        def step(state, z):
+            h, c = state
+            i, f, g, o = jnp.split(z + h @ recurrent_kernel, 4, axis=1)
+            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+            h = jax.nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), None
+
+        start = jnp.zeros((len(x), 128))
+        (h, _), _ = lax.scan(step, (start, start), products.swapaxes(0, 1))
+        return h @ w + b
+
+    return weights, forward
+
+
+def vision_transformer():
+    def normalization():
+        return [jnp.ones(64), jnp.zeros(64)]
+
+    def normalized(x, weights):
+        gamma, beta = weights
+        mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
+        return (x - mean) * (gamma * lax.rsqrt(variance + 1e-5)) + beta
+
+    def attention(x, weights):
+        (w1, b1), (w2, b2) = weights
+        q, k, v = jnp.moveaxis((x @ w1 + b1).reshape(*x.shape[:2], 3, 4, 16), 2, 0)
+        return jax.nn.dot_product_attention(q, k, v).reshape(x.shape) @ w2 + b2
+
+    blocks = [
+        [normalization(), [dense(64, 192), dense(64, 64)], normalization(), dense(64, 128), dense(128, 64)]
+        for _ in range(4)
+    ]
+    positions = jnp.asarray(random.normal(0, 0.05, (16, 64)), jnp.float32)
+    weights = [dense(49, 64), positions, blocks, normalization(), dense(64, 10)]
+
+    def forward(weights, x):
+        (w, b), positions, blocks, last, head = weights
+        x = x.reshape(-1, 4, 7, 4, 7).transpose(0, 1, 3, 2, 4).reshape(-1, 16, 49) @ w + b + positions
+        for first, heads, second, (w1, b1), (w2, b2) in blocks:
+            x = x + attention(normalized(x, first), heads)
+            x = x + jax.nn.gelu(normalized(x, second) @ w1 + b1, approximate=False) @ w2 + b2
+        return normalized(x, last).mean(1) @ head[0] + head[1]
+
+    return weights, forward
+
+
 def model(workload):
+    if workload == "vit_mnist":
+        return vision_transformer()
     if workload == "mlp_mnist":
         return mlp()
+    if workload == "lstm_mnist":
+        return recurrent()
     if workload == "resnet20_cifar10":
         return resnet20()
     return convolutional(64 if workload == "cnn_mnist" else 128)

@@ -34,7 +34,33 @@ def resnet20():
     return models.Model(inputs, layers.Dense(10, activation="softmax")(layers.GlobalAveragePooling2D()(x)))
 
 
+class Positions(layers.Layer):
+    def build(self, shape):
+        self.embeddings = self.add_weight(shape=shape[1:])
+
+    def call(self, x):
+        return x + self.embeddings
+
+
+def vision_transformer():
+    def normalized(x):
+        return layers.LayerNormalization(epsilon=1e-5)(x)
+
+    inputs = layers.Input((28, 28, 1))
+    x = layers.Reshape((16, 64))(layers.Conv2D(64, 7, 7)(inputs))
+    x = Positions()(x)
+    for _ in range(4):
+        y = normalized(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(4, 16)(y, y)])
+        y = layers.Dense(128, activation="gelu")(normalized(x))
+        x = layers.Add()([x, layers.Dense(64)(y)])
+    x = layers.GlobalAveragePooling1D()(normalized(x))
+    return models.Model(inputs, layers.Dense(10, activation="softmax")(x))
+
+
 def model(workload):
+    if workload == "vit_mnist":
+        return vision_transformer()
     if workload == "mlp_mnist":
         return Sequential([
             layers.Input((28, 28, 1)), layers.Flatten(),
@@ -42,6 +68,11 @@ def model(workload):
         ])
     if workload == "resnet20_cifar10":
         return resnet20()
+    if workload == "lstm_mnist":
+        return Sequential([
+            layers.Input((28, 28, 1)), layers.Reshape((28, 28)),
+            layers.LSTM(128), layers.Dense(10, activation="softmax"),
+        ])
     return convolutional(64 if workload == "cnn_mnist" else 128)
 
 

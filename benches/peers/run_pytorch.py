@@ -43,7 +43,39 @@ def resnet20():
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
+class Recurrent(nn.Module):
+    """The rows of an image as a sequence."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(28, 128, batch_first=True), nn.Linear(128, 10)
+
+    def forward(self, x):
+        states, _ = self.lstm(x.view(-1, 28, 28))
+        return self.head(states[:, -1])
+
+
+class VisionTransformer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(1, 64, 7, 7)
+        self.positions = nn.Parameter(torch.randn(16, 64) * 0.05)
+        layer = nn.TransformerEncoderLayer(
+            64, 4, 128, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.encoder = nn.TransformerEncoder(layer, 4, norm=nn.LayerNorm(64), enable_nested_tensor=False)
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2) + self.positions
+        return self.head(self.encoder(x).mean(1))
+
+
 def model(workload):
+    if workload == "lstm_mnist":
+        return Recurrent()
+    if workload == "vit_mnist":
+        return VisionTransformer()
     if workload == "mlp_mnist":
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
     if workload == "resnet20_cifar10":

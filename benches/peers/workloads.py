@@ -20,6 +20,8 @@ SIZES = {
     "cnn_mnist": (32, 12_800),
     "cnn_mnist_onehot": (200, 12_800),
     "resnet20_cifar10": (128, 2_560),
+    "lstm_mnist": (128, 12_800),
+    "vit_mnist": (128, 25_600),
 }
 EVAL_BATCH = 256
 

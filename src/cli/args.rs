@@ -35,6 +35,11 @@ pub enum Command {
   nntrain predict runs/flowers new_pictures/ -o flowers.csv
   nntrain predict runs/lstm_sunspots sunspots.csv --steps 120")]
     Predict(PredictArgs),
+    /// Go on with a text, by a model of its next tokens
+    #[command(after_help = "Examples:
+  nntrain generate runs/char_transformer --prompt 'ROMEO:' --tokens 500
+  nntrain generate runs/char_transformer --tokens 200 --temperature 0.5 --seed 3")]
+    Generate(GenerateArgs),
     /// Layers, output shapes, parameters, memory and FLOPs
     #[command(after_help = "Examples:
   nntrain summary configs/cnn_mnist.toml
@@ -172,6 +177,37 @@ pub struct PredictArgs {
     pub steps: Option<usize>,
     #[command(flatten)]
     pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// A run's folder (its best checkpoint) or a checkpoint file
+    #[arg(value_name = "RUN|CHECKPOINT")]
+    pub run: PathBuf,
+    /// The text to go on with
+    #[arg(long, default_value = "")]
+    pub prompt: String,
+    /// How many tokens: characters or words, as the model was trained
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub tokens: usize,
+    /// Below 1: likelier tokens are preferred; above: less likely ones get their chance; 0: always the likeliest
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature)]
+    pub temperature: f64,
+    /// Draw only from the K likeliest tokens
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Another seed, another text
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(t) if t >= 0.0 && t.is_finite() => Ok(t),
+        _ => Err("expected a number of 0 or more".into()),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
 use crate::train::evaluate::{self, Chosen};
 use crate::train::fit::{self, FitOptions, INTERRUPTED};
+use crate::train::generate::{self, Wish};
 use crate::train::predict;
 use crate::train::progress::Verbosity;
 
@@ -64,6 +65,17 @@ fn run(cli: Cli) -> Result<()> {
                 predict::predict(&args.run, &args.input, output, args.probabilities, args.steps, &options)?;
             notes.iter().for_each(|note| eprintln!("note: {note}"));
             Ok(())
+        }
+        Command::Generate(args) => {
+            catch_interrupts("stopping. Again to quit at once.")?;
+            let wish = Wish {
+                prompt: args.prompt,
+                tokens: args.tokens,
+                temperature: args.temperature,
+                top_k: args.top_k,
+                seed: args.seed,
+            };
+            generate::generate(&args.run, &wish, &args.common.options(false), &mut std::io::stdout().lock())
         }
         Command::Summary(args) => print(&summary::summary(&args)?),
         Command::Check(args) => check::check(&args),

@@ -65,6 +65,8 @@ impl<'p> Targets<'p> {
                 let message = format!("`{}` is a file, expected a folder: targets are masks", path.display());
                 return Err(Diag::new(message).hint("it needs folders `images` and `masks`"));
             }
+            // A running text is its own target.
+            TargetEncoding::NextToken => vec![],
         };
         let mut columns = vec![];
         for name in names {
@@ -85,6 +87,7 @@ impl<'p> Targets<'p> {
                     *out = scaled(number(row, *index)?, column.offset, column.scale);
                 }
             }
+            TargetEncoding::NextToken => {}
             TargetEncoding::Classes { names, one_hot, column } => {
                 let cell = row.cell(self.columns[0]);
                 let Some(class) = names.iter().position(|n| n == cell) else {

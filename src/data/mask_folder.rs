@@ -287,7 +287,7 @@ mod tests {
         let data = load(&folder, "").unwrap();
         assert_eq!(sample(&data.train, 0), (vec![0.0, 0.2, 0.4, 1.0], vec![0.0, 1.0, 1.0, 0.0]));
         assert_eq!(sample(&data.train, 1).1, [1.0, 0.0, 0.0, 1.0]);
-        assert_eq!(data.preprocessing.target_dims(), [2, 2]);
+        assert_eq!(data.preprocessing.target_shape().dims, [2, 2]);
         assert_eq!(data.notes[0], "training: 2 pictures (sky 50.0 %, bird 50.0 %)");
         assert!(data.notes[1].contains("1 pictures were left out"), "{:?}", data.notes);
         let root = folder.context().config_dir;

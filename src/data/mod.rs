@@ -40,6 +40,7 @@ mod split;
 mod table;
 #[cfg(test)]
 mod testing;
+pub mod text;
 
 /// All datasets.
 pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
@@ -56,6 +57,7 @@ pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
         csv::ENTRY,
         series::ENTRY,
         shapes::ENTRY,
+        text::ENTRY,
     ],
 };
 

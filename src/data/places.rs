@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::data::LoadContext;
+use crate::diag::{At, Diag};
 
 /// Folders for dataset `kind`, in the order in which they are tried; the first is where a download goes.
 pub fn places(cx: &LoadContext, kind: &str) -> Vec<PathBuf> {
@@ -15,6 +16,20 @@ fn candidates(cx: &LoadContext, variable: Option<OsString>, kind: &str) -> Vec<P
     let beside = parent(&cx.config_dir).join("data");
     let folders = cx.data_dir.iter().cloned().chain(variable).chain([beside, cx.config_dir.join("data")]);
     folders.map(|folder| folder.join(kind)).collect()
+}
+
+/// A file of dataset `kind`: where the config says, or else by its name in the folders for that kind.
+pub fn find(cx: &LoadContext, kind: &str, path: &Path, at: &At) -> Result<PathBuf, Diag> {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let beside = cx.config_dir.join(path);
+    let tried: Vec<PathBuf> =
+        std::iter::once(beside).chain(places(cx, kind).iter().map(|folder| folder.join(name))).collect();
+    if let Some(found) = tried.iter().find(|p| p.exists()) {
+        return Ok(found.clone());
+    }
+    let listed = tried.iter().map(|p| format!("`{}`", p.display()));
+    let diag = Diag::new(format!("cannot find `{}`", path.display())).at(at);
+    Err(diag.note(format!("looked for {}", listed.collect::<Vec<_>>().join(", "))))
 }
 
 /// The folder above, also for `` and `.`, which name none.

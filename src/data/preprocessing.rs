@@ -4,6 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::text::tokenizer::Vocabulary;
+use crate::shape::Shape;
+use crate::target::TargetKind;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
     /// Of one row of a CSV: a sample, or a point of a series.
@@ -30,6 +34,8 @@ pub enum InputEncoding {
     /// Table columns in input order.
     /// Without a header, a column's name is its number from 0.
     Columns { columns: Vec<Column>, missing_values: Vec<String>, header: bool, delimiter: char },
+    /// Token numbers: of a running text, or of the text in a CSV's column, cut or filled up with 0.
+    Tokens { vocabulary: Vocabulary, length: usize, column: Option<String> },
 }
 
 /// One feature column of a CSV.
@@ -58,6 +64,8 @@ pub enum TargetEncoding {
     /// A class number for each pixel, of images of this height and width. `ignore`: what stands at
     /// pixels that are of no class.
     Mask { shape: [usize; 2], names: Vec<String>, ignore: Option<u8> },
+    /// The token behind each token of the input, of the same vocabulary.
+    NextToken,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -85,12 +93,13 @@ impl InputEncoding {
         match self {
             InputEncoding::Pixels { shape, .. } => shape.iter().product(),
             InputEncoding::Columns { columns, .. } => columns.iter().map(|c| c.encoding.width()).sum(),
+            InputEncoding::Tokens { length, .. } => *length,
         }
     }
 
     pub fn delimiter(&self) -> char {
         match self {
-            InputEncoding::Pixels { .. } => ',',
+            InputEncoding::Pixels { .. } | InputEncoding::Tokens { .. } => ',',
             InputEncoding::Columns { delimiter, .. } => *delimiter,
         }
     }
@@ -107,26 +116,47 @@ impl ColumnEncoding {
 }
 
 impl Preprocessing {
-    /// Class names, where a sample is of one class.
+    /// Class names, where a sample's target is a class.
     pub fn classes(&self) -> Option<&[String]> {
         match &self.target {
             TargetEncoding::Classes { names, .. } => Some(names),
-            TargetEncoding::Values { .. } | TargetEncoding::Mask { .. } => None,
+            TargetEncoding::Values { .. } | TargetEncoding::NextToken | TargetEncoding::Mask { .. } => None,
         }
     }
 
-    /// The shape of one sample's target.
-    pub fn target_dims(&self) -> Vec<usize> {
+    /// What targets are for losses and metrics.
+    pub fn target_kind(&self) -> TargetKind {
+        match (&self.target, &self.input) {
+            (TargetEncoding::Classes { names, one_hot: true, .. }, _) => {
+                TargetKind::OneHot { classes: names.len() }
+            }
+            (TargetEncoding::Classes { names, .. } | TargetEncoding::Mask { names, .. }, _) => {
+                TargetKind::ClassIndex { classes: names.len() }
+            }
+            (TargetEncoding::NextToken, InputEncoding::Tokens { vocabulary, .. }) => {
+                TargetKind::ClassIndex { classes: vocabulary.tokens.len() }
+            }
+            (TargetEncoding::Values { .. } | TargetEncoding::NextToken, _) => TargetKind::Values,
+        }
+    }
+
+    /// Shape of a sample's target, batched: none of its own for one class number.
+    pub fn target_shape(&self) -> Shape {
         match &self.target {
-            TargetEncoding::Classes { names, one_hot: true, .. } => vec![names.len()],
-            TargetEncoding::Classes { .. } => vec![],
-            TargetEncoding::Values { columns } => vec![columns.len()],
-            TargetEncoding::Mask { shape, .. } => shape.to_vec(),
+            TargetEncoding::Classes { one_hot: false, .. } => Shape::batch([]),
+            TargetEncoding::Mask { shape, .. } => Shape::batch(*shape),
+            _ => Shape::batch([self.target_width()]),
         }
     }
 
     /// Numbers per sample in the target.
     pub fn target_width(&self) -> usize {
-        self.target_dims().iter().product()
+        match &self.target {
+            TargetEncoding::Classes { names, one_hot: true, .. } => names.len(),
+            TargetEncoding::Classes { .. } => 1,
+            TargetEncoding::Values { columns } => columns.len(),
+            TargetEncoding::Mask { shape, .. } => shape.iter().product(),
+            TargetEncoding::NextToken => self.input.width(),
+        }
     }
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use crate::data::preprocessing::{Column, ColumnEncoding, InputEncoding, scaled};
 use crate::data::records::{Header, Records, Row};
 use crate::data::source::open;
+use crate::data::text::tokenizer::Lookup;
 use crate::diag::Diag;
 
 /// Rows of a CSV file, or of standard input.
@@ -78,13 +79,14 @@ pub(super) fn bind<'p, R: Read>(
     let named = match input {
         InputEncoding::Columns { header, .. } => *header,
         InputEncoding::Pixels { .. } => !first.cells().all(|cell| cell.parse::<f64>().is_ok()),
+        InputEncoding::Tokens { .. } => true,
     };
     let (header, width) = (first.header(named), first.len());
     if !named {
         records.unread();
     }
     let columns = match (input, named) {
-        (_, true) => by_name(input, &header)?,
+        (_, true) | (InputEncoding::Tokens { .. }, false) => by_name(input, &header)?,
         (InputEncoding::Pixels { .. }, false) => all_of(input, &header)?,
         (InputEncoding::Columns { columns, .. }, false) => by_number(columns, &header, input)?,
     };
@@ -96,6 +98,7 @@ pub(super) fn bind<'p, R: Read>(
 fn names(input: &InputEncoding) -> Vec<Vec<String>> {
     match input {
         InputEncoding::Columns { columns, .. } => vec![columns.iter().map(|c| c.name.clone()).collect()],
+        InputEncoding::Tokens { column, .. } => vec![column.iter().cloned().collect()],
         InputEncoding::Pixels { shape, .. } => {
             let (size, channels) = (input.width(), shape.last().copied().unwrap_or(1));
             let width = if shape.len() > 1 { shape[1] } else { 1 };
@@ -185,11 +188,17 @@ pub struct RowEncoder<'p> {
     width: usize,
     named: bool,
     unseen: Vec<usize>,
+    /// Of a text's tokens.
+    lookup: Option<Lookup<'p>>,
 }
 
 impl<'p> RowEncoder<'p> {
     fn new(input: &'p InputEncoding, columns: Vec<usize>, width: usize, named: bool) -> RowEncoder<'p> {
-        RowEncoder { input, unseen: vec![0; columns.len()], columns, width, named }
+        let lookup = match input {
+            InputEncoding::Tokens { vocabulary, .. } => Some(vocabulary.lookup()),
+            _ => None,
+        };
+        RowEncoder { input, unseen: vec![0; columns.len()], columns, width, named, lookup }
     }
 
     /// Fills `out`, as many numbers as the input has.
@@ -218,6 +227,14 @@ impl<'p> RowEncoder<'p> {
                     self.unseen[index] += usize::from(!seen);
                     offset += width;
                 }
+            }
+            InputEncoding::Tokens { .. } => {
+                let (lookup, column) = (self.lookup.as_ref().expect("made for tokens"), self.columns[0]);
+                let tokens = lookup.encode(row.cell(column)).map_err(|token| {
+                    Diag::new(format!("{token:?} is not in the vocabulary")).at(&row.at(column))
+                })?;
+                out.fill(0.0);
+                out.iter_mut().zip(tokens.0).for_each(|(out, token)| *out = token as f32);
             }
         }
         Ok(())

@@ -25,9 +25,10 @@ use crate::config::registry::Entry;
 use crate::data::common::{Common, LabelMode};
 use crate::data::csv::delimiter;
 use crate::data::labelled;
+use crate::data::places;
 use crate::data::preprocessing::{Preprocessing, TargetEncoding, ValueColumn, Window};
 use crate::data::source::Source;
-use crate::data::split::{Kind, Offers, Validation};
+use crate::data::split::{Offers, Validation, in_time};
 use crate::data::table::keys::{Missing, Named, Normalize, Task, column_names};
 use crate::data::table::{Format, TableSpec};
 use crate::data::{Dataset, DatasetSpec, LoadContext, Part, Rows, Table};
@@ -69,6 +70,8 @@ impl Series {
             f.error("missing", "a point left out would move those behind it in time", hint);
             missing = Missing::Error;
         }
+        let mut common = Common::read(f, Offers { test: test.is_some(), columns: false });
+        in_time(f, &mut common.validation, "a series");
         let points = TableSpec {
             train,
             features: Some(features.unwrap_or_else(|| target.clone())),
@@ -87,7 +90,7 @@ impl Series {
             normalize_target: normalize,
             task: Some(Task::Regression),
             label_mode: LabelMode::Int,
-            common: in_time(f, test.is_some()),
+            common,
             test,
         };
         let window = f.key("window").at_least(1).required();
@@ -181,20 +184,6 @@ fn generated(f: &mut Fields<'_>) -> (Source, Vec<Named>) {
     (Source::Made { name: "generator".into(), text: "".into() }, vec![target])
 }
 
-/// `validation` and `limit`, where a fraction is the end of the series.
-fn in_time(f: &mut Fields<'_>, test: bool) -> Common {
-    let mut common = Common::read(f, Offers { test, columns: false });
-    if let Validation::Split { kind, .. } = &mut common.validation {
-        if matches!(kind, Kind::Auto | Kind::Tail) {
-            *kind = Kind::Tail;
-        } else {
-            let hint = Some("give a fraction: the end of the series, as in validation = 0.2".to_string());
-            f.error("validation", "a series is split in time", hint);
-        }
-    }
-    common
-}
-
 impl DatasetSpec for Series {
     fn has_validation(&self) -> bool {
         self.points.common.has_validation()
@@ -204,6 +193,11 @@ impl DatasetSpec for Series {
         let mut points = self.points.clone();
         if let Some(generator) = &self.generator {
             points.train = Source::Made { name: "generator".into(), text: generator.text(cx.seed).into() };
+        }
+        for source in std::iter::once(&mut points.train).chain(&mut points.test) {
+            if let Source::File { path, at } = source {
+                *path = places::find(cx, "series", path, at)?;
+            }
         }
         let data = points.load(cx)?;
         let table = Arc::new(self.windows(&data.train.table));

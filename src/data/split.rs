@@ -138,6 +138,17 @@ impl Validation {
     }
 }
 
+/// `validation` of data in time, where a fraction is its end: other splits are refused.
+pub fn in_time(f: &mut Fields<'_>, validation: &mut Validation, what: &str) {
+    if let Validation::Split { kind, .. } = validation {
+        if !matches!(kind, Kind::Auto | Kind::Tail) {
+            let hint = Some("give a fraction: the end, as in validation = 0.2".to_string());
+            f.error("validation", format!("{what} is split in time"), hint);
+        }
+        *kind = Kind::Tail;
+    }
+}
+
 /// What a split looks at: class numbers or group numbers of the rows, where there are any.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Labels<'a> {

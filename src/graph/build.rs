@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::graph::op::{Mismatch, Op, Signature, op_stream};
+use crate::graph::op::{Bits, Mismatch, Op, Signature, op_stream};
 use crate::graph::param::{Init, ParamDecl, Params, Penalty};
+use crate::graph::per_step::{self, PerStep};
 use crate::graph::precision::Precision;
 use crate::rng::Stream;
 use crate::shape::Shape;
@@ -107,6 +108,8 @@ pub struct Builder<'a> {
     precision: Precision,
     seed: u64,
     scope: String,
+    /// Layers within the current layer, each with a slash behind it.
+    within: String,
     /// Parameters of the current layer are trained.
     trainable: bool,
     masks: BTreeMap<Var, Var>,
@@ -114,8 +117,17 @@ pub struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub fn new(params: &'a mut Params, mode: Mode, seed: u64) -> Builder<'a> {
-        let (graph, precision, scope) = (Graph::default(), Precision::default(), String::new());
-        Builder { graph, params, mode, precision, seed, scope, trainable: true, masks: BTreeMap::new() }
+        Builder {
+            graph: Graph::default(),
+            params,
+            mode,
+            precision: Precision::default(),
+            seed,
+            scope: String::new(),
+            within: String::new(),
+            trainable: true,
+            masks: BTreeMap::new(),
+        }
     }
 
     /// The same, with products of this precision.
@@ -135,6 +147,61 @@ impl<'a> Builder<'a> {
     pub fn enter(&mut self, path: &str, trainable: bool) {
         self.scope = path.to_string();
         self.trainable = trainable;
+    }
+
+    /// What `lower` declares is named within `name` within the current layer.
+    pub fn within<R>(&mut self, name: &str, lower: impl FnOnce(&mut Self) -> R) -> R {
+        let len = self.within.len();
+        self.within += name;
+        self.within.push('/');
+        let result = lower(self);
+        self.within.truncate(len);
+        result
+    }
+
+    /// Lowers a layer for each step of `x`, `[T, ...]`, by itself, as if the steps were samples.
+    pub fn per_step(
+        &mut self,
+        x: Var,
+        lower: impl FnOnce(&mut Builder<'_>, Var) -> Result<Var, Mismatch>,
+    ) -> Result<Var, Mismatch> {
+        let shape = self.shape(x).clone();
+        let Some((&steps, dims)) = shape.dims.split_first() else {
+            return Err(Mismatch::new(format!("needs steps [N,T,...], got {shape}")));
+        };
+        let mut inner = Builder {
+            graph: Graph::default(),
+            params: &mut *self.params,
+            scope: self.scope.clone(),
+            within: self.within.clone(),
+            masks: BTreeMap::new(),
+            ..*self
+        };
+        let input = inner.input(Shape::batch(dims));
+        let output = lower(&mut inner, input)?;
+        let inner = inner.graph;
+        let mut places = vec![];
+        for value in &inner.values {
+            let shape = per_step::with_steps(&value.shape, steps);
+            let place = match value.origin {
+                Origin::Input => x,
+                Origin::Param(_) => self.value(shape, value.origin),
+                Origin::Alias(of) => self.value(shape, Origin::Alias(places[of.0])),
+                Origin::Node { node, output: 0 } => {
+                    let node = &inner.nodes[node];
+                    let inputs: Vec<Var> = node.inputs.iter().map(|v| places[v.0]).collect();
+                    let of_samples = |i: &usize| self.shape(inputs[*i]).batched;
+                    let samples: Vec<usize> = (0..inputs.len()).filter(of_samples).collect();
+                    self.push(PerStep::new(node.op.clone(), steps, Bits::of(&samples)), &inputs)?
+                }
+                Origin::Node { node, output } => {
+                    let first = places[inner.nodes[node].outputs[0].0];
+                    self.graph.producer(first).expect("a node made it").outputs[output]
+                }
+            };
+            places.push(place);
+        }
+        Ok(places[output.0])
     }
 
     /// Whether the current layer's parameters are trained: a frozen batch normalization infers.
@@ -189,7 +256,7 @@ impl<'a> Builder<'a> {
         trainable: bool,
         penalty: Option<Penalty>,
     ) -> Result<Var, Mismatch> {
-        let path = format!("{}/{name}", self.scope);
+        let path = format!("{}/{}{name}", self.scope, self.within);
         check_size(&Shape::fixed(&*shape), &format!("`{name}`"))?;
         if let Some(problem) = init.check(&shape) {
             return Err(Mismatch::new(format!("initializer of `{name}`: {problem}")));
@@ -255,7 +322,10 @@ impl<'a> Builder<'a> {
 
     /// Random numbers for an op of the current layer.
     pub fn stream(&self) -> Stream {
-        op_stream(self.seed, &self.scope)
+        match self.within.strip_suffix('/') {
+            Some(within) => op_stream(self.seed, &format!("{}/{within}", self.scope)),
+            None => op_stream(self.seed, &self.scope),
+        }
     }
 
     fn value(&mut self, shape: Shape, origin: Origin) -> Var {

@@ -3,6 +3,7 @@
 pub mod build;
 pub mod op;
 pub mod param;
+pub mod per_step;
 pub mod precision;
 #[cfg(test)]
 pub mod twin;

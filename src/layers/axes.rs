@@ -19,6 +19,17 @@ pub fn place(axis: i64, shape: &Shape) -> Result<usize, Mismatch> {
     Ok(from_start as usize - 1)
 }
 
+/// The places of several axes in ascending order, and their dimensions; no axis may be named twice.
+pub fn places(axes: &[i64], shape: &Shape) -> Result<(Vec<usize>, Vec<usize>), Mismatch> {
+    let mut places = axes.iter().map(|a| place(*a, shape)).collect::<Result<Vec<_>, _>>()?;
+    places.sort_unstable();
+    if let Some(twice) = places.windows(2).find(|p| p[0] == p[1]) {
+        return Err(Mismatch::new(format!("axis {axes:?} names axis {} of {shape} twice", twice[0] + 1)));
+    }
+    let dims = places.iter().map(|p| shape.dims[*p]).collect();
+    Ok((places, dims))
+}
+
 /// Refuses what has not `D` axes of places between the batch and the channels.
 pub fn check_places<const D: usize>(shape: &Shape) -> Result<(), Mismatch> {
     if shape.dims.len() == D + 1 {

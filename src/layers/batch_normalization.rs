@@ -86,6 +86,10 @@ impl Layer for BatchNormalization {
         let axis = axes::place(self.axis, g.shape(x))?;
         axes::with_last(g, x, &[axis], |g, x| self.push(g, x))
     }
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -81,3 +81,17 @@ fn layers_give_what_f32_gives_on_rounded_numbers() {
     }
     check("type = \"Dense\"\nunits = 70", &[300], 130);
 }
+
+/// The products of attention's kernels are rounded too, what lies between them is not.
+#[test]
+fn attention_in_bfloat16_stays_close_to_f32() {
+    let toml = "type = \"TransformerEncoder\"\nnum_heads = 2\nintermediate_dim = 20";
+    let mut case = LayerCase::new(toml, &[&[5, 8]]);
+    let batch = Batch { x: noise(4 * 40, 1.3), cotangent: noise(4 * 40, 2.1), samples: 4 };
+    let single = batch.run(&case, (4, 1, true));
+    case.precision = Precision::Bf16;
+    let run = batch.run(&case, (4, 1, true));
+    assert_ne!(run.output, single.output);
+    assert_eq!(batch.run(&case, (6, 3, true)), run, "the same bits for any threads");
+    all_close(&run.output, &single.output, 0.05, "output");
+}

@@ -2,7 +2,7 @@
 //! must be equal. x `[N, ..., Di, ...]`, y `[N, ..., sum of Di, ...]`. Keras: `layers.Concatenate`.
 
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Arity, Layer, LayerEntry, axes};
+use crate::layers::{Arity, Layer, LayerEntry, axes, masks};
 use crate::ops::concatenate::Concatenate as Op;
 use crate::shape::Shape;
 
@@ -21,8 +21,15 @@ struct Concatenate {
 impl Layer for Concatenate {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let shapes: Vec<&Shape> = x.iter().map(|x| g.shape(*x)).collect();
-        let op = Op::new(&shapes, axes::place(self.axis, shapes[0])?)?;
-        g.push(op, x)
+        let place = axes::place(self.axis, shapes[0])?;
+        let op = Op::new(&shapes, place)?;
+        let y = g.push(op, x)?;
+        if place == 0 && g.shape(y).dims.len() > 1 {
+            masks::joined(g, x, y)?
+        } else {
+            masks::merged(g, x, y)?
+        }
+        Ok(y)
     }
 
     fn arity(&self) -> Arity {

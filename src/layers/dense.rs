@@ -46,6 +46,16 @@ impl Dense {
     }
 }
 
+/// `x kernel (+ bias)` of inputs x, kernel `[k, m]` and maybe bias, in the run's precision.
+pub(super) fn product(g: &mut Builder<'_>, inputs: &[Var]) -> Result<Var, Mismatch> {
+    let &[k, m] = &g.shape(inputs[1]).dims[..] else { unreachable!("a kernel is a matrix") };
+    let product = MatMul::new(k, m);
+    match g.precision() {
+        Precision::Float32 => g.push(product, inputs),
+        Precision::Bf16 => g.push(MatMulBf16::new(product), inputs),
+    }
+}
+
 impl Layer for Dense {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let x = one(x);
@@ -59,11 +69,7 @@ impl Layer for Dense {
         if self.use_bias {
             inputs.push(g.weight("bias", [m], &self.bias_initializer, self.bias_regularizer)?);
         }
-        let product = MatMul::new(k, m);
-        let y = match g.precision() {
-            Precision::Float32 => g.push(product, &inputs)?,
-            Precision::Bf16 => g.push(MatMulBf16::new(product), &inputs)?,
-        };
+        let y = product(g, &inputs)?;
         self.activation.lower(g, y)
     }
 

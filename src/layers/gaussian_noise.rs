@@ -31,6 +31,10 @@ impl Layer for GaussianNoise {
         let draws = Draws::new(g.stream(), self.seed);
         g.push(Op::new(self.stddev, draws), &[x])
     }
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

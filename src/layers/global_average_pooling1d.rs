@@ -1,5 +1,6 @@
 //! GlobalAveragePooling1D: the mean of each channel. x `[N, T, C]`, y `[N, C]`,
-//! or `[N, 1, C]` with `keepdims`. Keras: `layers.GlobalAveragePooling1D`.
+//! or `[N, 1, C]` with `keepdims`. Of a masked sequence the mean of the steps that count; 0 if none does.
+//! Keras: `layers.GlobalAveragePooling1D`.
 
 use crate::layers::LayerEntry;
 use crate::layers::pooling::{GlobalPooling, Kind};

@@ -77,17 +77,7 @@ impl LayerNormalization {
 impl Layer for LayerNormalization {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let x = one(x);
-        let shape = g.shape(x).clone();
-        let mut places = self.axis.iter().map(|a| axes::place(*a, &shape)).collect::<Result<Vec<_>, _>>()?;
-        places.sort_unstable();
-        if let Some(twice) = places.windows(2).find(|p| p[0] == p[1]) {
-            return Err(Mismatch::new(format!(
-                "axis {:?} names axis {} of {shape} twice",
-                self.axis,
-                twice[0] + 1
-            )));
-        }
-        let dims: Vec<usize> = places.iter().map(|p| shape.dims[*p]).collect();
+        let (places, dims) = axes::places(&self.axis, g.shape(x))?;
         axes::with_last(g, x, &places, |g, x| self.push(g, x, &dims))
     }
 

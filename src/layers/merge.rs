@@ -1,7 +1,7 @@
 //! What the merging layers share: several inputs of one shape, one op.
 
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Arity, Layer};
+use crate::layers::{Arity, Layer, masks};
 use crate::ops::merge::Merge;
 
 /// A layer that combines its inputs element by element.
@@ -10,7 +10,9 @@ pub struct Merging(pub Merge);
 
 impl Layer for Merging {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
-        g.push(self.0, x)
+        let y = g.push(self.0, x)?;
+        masks::merged(g, x, y)?;
+        Ok(y)
     }
 
     fn arity(&self) -> Arity {

@@ -18,6 +18,8 @@ mod axes;
 mod batch_normalization;
 #[cfg(test)]
 mod bf16;
+mod bidirectional;
+mod class_token;
 mod concatenate;
 mod conv1d;
 mod conv2d;
@@ -25,23 +27,32 @@ mod dense;
 mod depthwise_conv2d;
 mod dropout;
 mod elu;
+mod embedding;
 mod flatten;
 mod gaussian_noise;
 mod global_average_pooling1d;
 mod global_average_pooling2d;
 mod global_max_pooling1d;
 mod global_max_pooling2d;
+mod group_normalization;
+mod gru;
 mod layer_normalization;
 mod leaky_relu;
+mod lstm;
+mod masks;
 mod max_pooling1d;
 mod max_pooling2d;
 mod maximum;
 mod merge;
 mod minimum;
+mod multi_head_attention;
 mod multiply;
 mod normalization;
+mod patch_embedding;
 mod permute;
 mod pooling;
+mod position_embedding;
+mod positional_encoding;
 mod prelu;
 mod random_brightness;
 mod random_contrast;
@@ -50,16 +61,28 @@ mod random_flip;
 mod random_rotation;
 mod random_translation;
 mod random_zoom;
+mod recurrent;
 #[cfg(test)]
 mod refusals;
 mod relu;
+mod repeat_vector;
 mod rescaling;
 mod reshape;
+mod rms_normalization;
+#[cfg(test)]
+mod sequences;
+mod simple_rnn;
 mod softmax;
 mod spatial_dropout;
 mod spatial_dropout1d;
 mod spatial_dropout2d;
 mod subtract;
+mod take;
+mod time_distributed;
+mod token_and_position_embedding;
+mod transformer;
+mod transformer_decoder;
+mod transformer_encoder;
 mod zero_padding2d;
 
 /// A word of `[[layers]]` with its keys read.
@@ -100,6 +123,8 @@ pub fn lower(layer: &dyn Layer, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, M
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arity {
     One,
+    /// One, or as many as this.
+    UpTo(usize),
     /// Two or more: merges.
     Many,
 }
@@ -117,6 +142,8 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         average_pooling1d::ENTRY,
         average_pooling2d::ENTRY,
         batch_normalization::ENTRY,
+        bidirectional::ENTRY,
+        class_token::ENTRY,
         concatenate::ENTRY,
         conv1d::ENTRY,
         conv2d::ENTRY,
@@ -124,21 +151,29 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         depthwise_conv2d::ENTRY,
         dropout::ENTRY,
         elu::ENTRY,
+        embedding::ENTRY,
         flatten::ENTRY,
         gaussian_noise::ENTRY,
         global_average_pooling1d::ENTRY,
         global_average_pooling2d::ENTRY,
         global_max_pooling1d::ENTRY,
         global_max_pooling2d::ENTRY,
+        group_normalization::ENTRY,
+        gru::ENTRY,
         layer_normalization::ENTRY,
         leaky_relu::ENTRY,
+        lstm::ENTRY,
         max_pooling1d::ENTRY,
         max_pooling2d::ENTRY,
         maximum::ENTRY,
         minimum::ENTRY,
+        multi_head_attention::ENTRY,
         multiply::ENTRY,
         normalization::ENTRY,
+        patch_embedding::ENTRY,
         permute::ENTRY,
+        position_embedding::ENTRY,
+        positional_encoding::ENTRY,
         prelu::ENTRY,
         random_brightness::ENTRY,
         random_contrast::ENTRY,
@@ -148,12 +183,20 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         random_translation::ENTRY,
         random_zoom::ENTRY,
         relu::ENTRY,
+        repeat_vector::ENTRY,
         rescaling::ENTRY,
         reshape::ENTRY,
+        rms_normalization::ENTRY,
+        simple_rnn::ENTRY,
         softmax::ENTRY,
         spatial_dropout1d::ENTRY,
         spatial_dropout2d::ENTRY,
         subtract::ENTRY,
+        take::ENTRY,
+        time_distributed::ENTRY,
+        token_and_position_embedding::ENTRY,
+        transformer_decoder::ENTRY,
+        transformer_encoder::ENTRY,
         zero_padding2d::ENTRY,
     ],
 };
@@ -172,9 +215,9 @@ mod tests {
 
     #[test]
     fn outputs_and_gradients_are_keras_s() {
-        let file = golden::load("layers.json");
+        let files = ["layers.json", "recurrent.json", "attention.json"].map(golden::load);
         let mut compared = 0;
-        for case in golden::cases(&file) {
+        for case in files.iter().flat_map(golden::cases) {
             let name = golden::text(case, "name");
             let toml = golden::text(case, "toml");
             let kind = toml
@@ -190,8 +233,13 @@ mod tests {
             let batch = inputs[0].shape()[0];
             let shapes: Vec<&[usize]> = inputs.iter().map(|x| &x.shape()[1..]).collect();
             let flat = |a: &ndarray::ArrayD<f64>| a.iter().copied().collect::<Vec<f64>>();
-            let mut layer = LayerCase::new(toml, &shapes);
+            // Layers in a row stand apart by an empty line.
+            let mut layer = match toml.split("\n\n").collect::<Vec<_>>()[..] {
+                [only] => LayerCase::new(only, &shapes),
+                ref stack => LayerCase::stack(stack, &shapes),
+            };
             layer.mode = if case["training"].as_bool().unwrap() { Mode::Train } else { Mode::Eval };
+            layer.mask = case.get("mask").map(|mask| flat(&golden::tensor(mask)));
             let weights = |weight: &str, size: usize| {
                 let values = flat(&golden::tensor(&case["weights"][weight]));
                 assert_eq!(values.len(), size, "{name}: {weight}");

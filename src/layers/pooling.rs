@@ -4,6 +4,7 @@ use crate::config::fields::Fields;
 use crate::graph::{Builder, Mismatch, Var};
 use crate::layers::{Layer, axes, one};
 use crate::ops::average_pool::AveragePool;
+use crate::ops::masked_mean::MaskedMean;
 use crate::ops::max_pool::MaxPool;
 use crate::shape::{Padding, Shape, Window};
 
@@ -86,6 +87,10 @@ impl<const D: usize> Layer for GlobalPooling<D> {
             dilation: 1,
             padding: Padding::Valid,
         });
+        if let (1, Kind::Average, Some(mask)) = (D, self.kind, g.mask(x)) {
+            let y = g.push(MaskedMean, &[x, mask])?;
+            return if self.keepdims { g.reshape(y, Shape::batch([1, shape.last()])) } else { Ok(y) };
+        }
         let y = push(g, x, self.kind, windows)?;
         if self.keepdims { Ok(y) } else { g.reshape(y, Shape::batch([shape.last()])) }
     }

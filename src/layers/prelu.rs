@@ -43,6 +43,10 @@ impl Layer for PReLU {
         let alpha = g.weight("alpha", op.alpha(), &self.alpha_initializer, self.alpha_regularizer)?;
         g.push(op, &[x, alpha])
     }
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

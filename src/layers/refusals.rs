@@ -99,3 +99,56 @@ fn merges() {
         ("type = \"Concatenate\"\naxis = 2", &[&[3], &[3]], &["axis 2", "[N,3]"]),
     ]);
 }
+
+#[test]
+fn sequences() {
+    let bidirectional = |inner: &str| format!("type = \"Bidirectional\"\nlayer = {inner}");
+    check(&[
+        ("type = \"LSTM\"\nunits = 2", &[&[4]], &["[N,T,C]", "[N,4]"]),
+        ("type = \"SimpleRNN\"\nunits = 0", &[&[4, 2]], &["at least 1, got 0"]),
+        ("type = \"GRU\"\nunits = 2\nactivation = \"softmax\"", &[&[4, 2]], &["`activation`", "each number"]),
+        ("type = \"LSTM\"\nunits = 2\nreturn_state = true", &[&[4, 2]], &["`return_state`", "one output"]),
+        ("type = \"LSTM\"\nunits = 2\nstateful = true", &[&[4, 2]], &["`stateful`", "zeros"]),
+        ("type = \"LSTM\"\nunits = 2\ndropout = 1.0", &[&[4, 2]], &["[0, 1)", "got 1"]),
+        ("type = \"SimpleRNN\"\nunits = 2\nreset_after = true", &[&[4, 2]], &["reset_after"]),
+        ("type = \"Bidirectional\"", &[&[4, 2]], &["needs `layer`"]),
+        (&bidirectional("\"Dense\""), &[&[4, 2]], &["unknown recurrent layer `Dense`"]),
+        (
+            &bidirectional("{ type = \"LSTM\", units = 2, go_backwards = true }"),
+            &[&[4, 2]],
+            &["`go_backwards`"],
+        ),
+        (
+            &format!("{}\nmerge_mode = \"none\"", bidirectional("{ type = \"LSTM\", units = 2 }")),
+            &[&[4, 2]],
+            &["two outputs"],
+        ),
+        ("type = \"TimeDistributed\"", &[&[4, 2]], &["needs `layer`"]),
+        ("type = \"TimeDistributed\"\nlayer = \"Flatten\"", &[&[4]], &["[N,T,...]", "[N,4]"]),
+        ("type = \"TimeDistributed\"\nlayer = \"Add\"", &[&[4, 2]], &["must take one input"]),
+        ("type = \"TimeDistributed\"\nlayer = \"BatchNormalization\"", &[&[4, 2]], &["moving statistics"]),
+        ("type = \"RepeatVector\"\nn = 2", &[&[4, 2]], &["[N,C]", "[N,4,2]"]),
+    ]);
+}
+
+#[test]
+fn attention() {
+    let mha = "type = \"MultiHeadAttention\"\nnum_heads = 2\nkey_dim = 3";
+    let encoder = "type = \"TransformerEncoder\"\nnum_heads = 4\nintermediate_dim = 3";
+    check(&[
+        (mha, &[&[4]], &["[N,T,C]", "[N,4]"]),
+        (mha, &[&[3, 4], &[5, 4], &[6, 4]], &["value has 5", "key 6"]),
+        ("type = \"MultiHeadAttention\"\nnum_heads = 0\nkey_dim = 3", &[&[3, 4]], &["at least 1, got 0"]),
+        (encoder, &[&[5, 3]], &["4 heads", "[N,5,3]"]),
+        (encoder, &[&[5]], &["[N,T,C]", "[N,5]"]),
+        ("type = \"PatchEmbedding\"\npatch_size = 5\nembed_dim = 3", &[&[28, 25, 1]], &["5x5", "28x25"]),
+        ("type = \"PatchEmbedding\"\npatch_size = 5\nembed_dim = 3", &[&[28, 28]], &["[N,H,W,C]"]),
+        ("type = \"PositionEmbedding\"\nsequence_length = 4", &[&[5, 3]], &["4 is less", "5 steps"]),
+        ("type = \"Embedding\"\ninput_dim = 4\noutput_dim = 2\nmask_zero = true", &[&[5, 3]], &["[N,5,3]"]),
+        ("type = \"Take\"\nindex = 5", &[&[5, 3]], &["index 5", "axis 1", "[N,5,3]"]),
+        ("type = \"Take\"\nindex = 0\naxis = 3", &[&[5, 3]], &["axis 3", "[N,5,3]"]),
+        ("type = \"GroupNormalization\"\ngroups = 3", &[&[5, 4]], &["4 channels", "3 groups"]),
+        ("type = \"GroupNormalization\"\ngroups = 0", &[&[5, 4]], &["got 0"]),
+        ("type = \"RMSNormalization\"\naxis = [1, -2]", &[&[3, 4]], &["[1, -2]", "axis 1", "[N,3,4]"]),
+    ]);
+}

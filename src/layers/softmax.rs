@@ -25,6 +25,10 @@ impl Layer for Softmax {
             g.push(Op::new(width), &[x])
         })
     }
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -31,4 +31,8 @@ impl<const D: usize> Layer for SpatialDropout<D> {
         let channels = shape.last();
         g.push(Dropout::of_channels(self.rate, draws, shape.size() / channels, channels), &[x])
     }
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
 }

@@ -76,6 +76,9 @@ fn check_arity(f: &mut Fields<'_>, layer: &dyn Layer, inputs: usize) {
             let hint = "merge them first, for example with `Add` or `Concatenate`".to_string();
             f.error("from", format!("takes one input, got {inputs}"), Some(hint));
         }
+        Arity::UpTo(most) if inputs > most => {
+            f.error("from", format!("takes {most} inputs at most, got {inputs}"), None);
+        }
         Arity::Many if inputs < 2 => {
             let hint = "name what is merged: from = [\"a\", \"b\"]".to_string();
             let message = match f.has("from") {

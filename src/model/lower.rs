@@ -68,28 +68,17 @@ struct Lowered {
     loss: Var,
 }
 
-/// What targets are for losses and metrics.
-pub fn target_kind(target: &TargetEncoding) -> TargetKind {
-    match target {
-        TargetEncoding::Classes { names, one_hot: true, .. } => TargetKind::OneHot { classes: names.len() },
-        TargetEncoding::Classes { names, .. } => TargetKind::ClassIndex { classes: names.len() },
-        TargetEncoding::Values { .. } => TargetKind::Values,
-        TargetEncoding::Mask { names, .. } => TargetKind::ClassIndex { classes: names.len() },
-    }
-}
-
 impl Model {
     /// Lowers an experiment for data of this shape. All mismatches that can be found are returned.
     pub fn lower(experiment: &Experiment, input: &Shape, preprocessing: &Preprocessing) -> Result<Model> {
         let mut params = Params::default();
         let mut diags = mask_mistakes(experiment, &preprocessing.target);
-        let targets = target_kind(&preprocessing.target);
-        let dims = &preprocessing.target_dims();
-        let train = lower_graph(experiment, input, targets, dims, Mode::Train, &mut params, &mut diags);
+        let (targets, shape) = (preprocessing.target_kind(), preprocessing.target_shape());
+        let train = lower_graph(experiment, input, (targets, &shape), Mode::Train, &mut params, &mut diags);
         if !diags.is_empty() {
             return Err(Failure::Input(diags));
         }
-        let eval = lower_graph(experiment, input, targets, dims, Mode::Eval, &mut params, &mut diags);
+        let eval = lower_graph(experiment, input, (targets, &shape), Mode::Eval, &mut params, &mut diags);
         let (Some((train, _)), Some((eval, placed))) = (train, eval) else {
             return Err(Failure::Input(diags));
         };
@@ -194,8 +183,7 @@ fn mask_mistakes(experiment: &Experiment, target: &TargetEncoding) -> Vec<Diag> 
 fn lower_graph(
     experiment: &Experiment,
     input_shape: &Shape,
-    targets: TargetKind,
-    target_dims: &[usize],
+    (targets, target_shape): (TargetKind, &Shape),
     mode: Mode,
     params: &mut Params,
     diags: &mut Vec<Diag>,
@@ -224,9 +212,11 @@ fn lower_graph(
             .maybe_hint(m.hint)
     };
     let target_shape = match targets {
-        TargetKind::ClassIndex { .. } => Shape::batch(target_dims),
-        _ if output_shape.size() == target_dims.iter().product::<usize>() => output_shape.clone(),
-        _ => Shape::batch(target_dims),
+        // Numbers in whatever shape the output gives them.
+        TargetKind::OneHot { .. } | TargetKind::Values if output_shape.size() == target_shape.size() => {
+            output_shape.clone()
+        }
+        _ => target_shape.clone(),
     };
     if mode == Mode::Train {
         let output = OutputKind { shape: output_shape.clone(), targets };

@@ -12,6 +12,8 @@ const CHUNK: usize = 1 << 13;
 #[derive(Clone, Debug)]
 pub struct Concatenate {
     axis: usize,
+    /// Whether samples or parameters.
+    batched: bool,
     /// Each input's part of a row: from `axis` on.
     parts: Vec<usize>,
 }
@@ -24,6 +26,9 @@ impl Concatenate {
         }
         let first = shapes[0];
         for (i, shape) in shapes.iter().enumerate() {
+            if shape.batched != first.batched {
+                return Err(Mismatch::new("parameters cannot be put beside values"));
+            }
             if shape.dims.len() != first.dims.len() {
                 return Err(Mismatch::new(format!(
                     "all inputs must have one rank: the first is {first}, input {} is {shape}",
@@ -43,7 +48,7 @@ impl Concatenate {
             }
         }
         let parts = shapes.iter().map(|s| s.dims[axis..].iter().product()).collect();
-        Ok(Concatenate { axis, parts })
+        Ok(Concatenate { axis, batched: first.batched, parts })
     }
 
     /// Numbers of a row of y.
@@ -61,7 +66,8 @@ impl Op for Concatenate {
         Concatenate::new(x, self.axis)?;
         let mut dims = x[0].dims.clone();
         dims[self.axis] = x.iter().map(|s| s.dims[self.axis]).sum();
-        let mut signature = Signature::new(Shape::batch(dims));
+        // Parameters are put side by side as values are.
+        let mut signature = Signature::new(Shape { batched: self.batched, dims });
         signature.differentiable = Bits::first(x.len());
         signature.adds = true;
         Ok(signature)
@@ -112,7 +118,7 @@ impl Op for Concatenate {
     #[cfg(test)]
     fn twin(&self, x: &[ndarray::ArrayD<f64>], _: &crate::graph::twin::TwinCtx) -> Vec<ndarray::ArrayD<f64>> {
         let views: Vec<_> = x.iter().map(|x| x.view()).collect();
-        let y = ndarray::concatenate(ndarray::Axis(self.axis + 1), &views).unwrap();
+        let y = ndarray::concatenate(ndarray::Axis(self.axis + usize::from(self.batched)), &views).unwrap();
         vec![y.as_standard_layout().into_owned()]
     }
 }

@@ -39,14 +39,14 @@ impl Draws {
     /// The draws from `4 * block` on, side by side: of `words[w][i]` the index is `4 * (block + i) + w`. To
     /// be inlined into a function with vector instructions.
     #[inline(always)]
-    pub fn words(&self, step: u32, block: usize) -> [[u32; BLOCKS]; 4] {
-        self.stream.blocks::<BLOCKS>(step, self.series | block as u64)
+    pub fn words<const N: usize>(&self, step: u32, block: usize) -> [[u32; N]; 4] {
+        self.stream.blocks::<N>(step, self.series | block as u64)
     }
 
     /// The same in order.
     #[inline(always)]
     fn draws(&self, step: u32, block: usize) -> [u32; DRAWS] {
-        let [a, b, c, d] = self.words(step, block);
+        let [a, b, c, d] = self.words::<BLOCKS>(step, block);
         let mut draws = [0; DRAWS];
         let (blocks, _) = draws.as_chunks_mut();
         for ((((block, a), b), c), d) in blocks.iter_mut().zip(&a).zip(&b).zip(&c).zip(&d) {
@@ -218,6 +218,47 @@ impl Op for Dropout {
             *y = if dropped { 0.0 } else { *y * f64::from(self.scale) };
         }
         vec![y]
+    }
+}
+
+/// `[N, width]` factors, 0 or 1 / (1 - rate), for samples of any shape: what an op multiplies by itself.
+#[derive(Clone, Debug)]
+pub struct DropoutFactors {
+    dropout: Dropout,
+    width: usize,
+}
+
+impl DropoutFactors {
+    pub fn new(rate: f64, draws: Draws, width: usize) -> DropoutFactors {
+        DropoutFactors { dropout: Dropout::new(rate, draws), width }
+    }
+}
+
+impl Op for DropoutFactors {
+    fn name(&self) -> &'static str {
+        "dropout_factors"
+    }
+
+    fn infer(&self, _: &[&Shape]) -> Result<Signature, Mismatch> {
+        Ok(Signature::new(Shape::batch([self.width])))
+    }
+
+    fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let Dropout { draws, threshold, scale, .. } = self.dropout;
+        let keep = Keep { draws, step: cx.step, threshold, scale };
+        for_chunks(cx.pool, io.y(0), CHUNK, |c, y| keep_factors(keep, c * CHUNK / 4, y));
+    }
+
+    fn backward(&self, _: &Backward<'_>, _: &Ctx<'_>) {}
+
+    #[cfg(test)]
+    fn twin(
+        &self,
+        x: &[ndarray::ArrayD<f64>],
+        cx: &crate::graph::twin::TwinCtx,
+    ) -> Vec<ndarray::ArrayD<f64>> {
+        let ones = ndarray::ArrayD::ones(ndarray::IxDyn(&[x[0].shape()[0], self.width]));
+        self.dropout.twin(&[ones], cx)
     }
 }
 

@@ -36,7 +36,7 @@ simd! {
     /// Adds noise of the draws from block `first` on.
     fn add_noise(draws: Draws, stddev: f32, step: u32, first: usize, y: &mut [f32]) {
         for (i, y) in y.chunks_mut(DRAWS).enumerate() {
-            let [a, b, c, d] = draws.words(step, first + i * BLOCKS);
+            let [a, b, c, d] = draws.words::<BLOCKS>(step, first + i * BLOCKS);
             let mut noise = [0.0; DRAWS];
             let (blocks, _) = noise.as_chunks_mut();
             for ((((block, a), b), c), d) in blocks.iter_mut().zip(&a).zip(&b).zip(&c).zip(&d) {

@@ -1,9 +1,12 @@
 //! Arithmetic on the graph: one file per op, forward and its gradient side by side.
 
+pub mod add_positions;
 pub mod adjust;
+pub mod attention;
 pub mod average_pool;
 pub mod batch_norm;
 pub mod batch_norm_inference;
+pub mod broadcast;
 pub mod channel_affine;
 pub mod channel_sums;
 pub mod concatenate;
@@ -12,10 +15,14 @@ pub mod conv_bf16;
 pub mod conv_pool;
 pub mod depthwise;
 pub mod dropout;
+pub mod embedding;
 pub mod function;
 pub mod gaussian_noise;
+pub mod group_norm;
 pub mod layer_norm;
 pub mod map;
+pub mod mask;
+pub mod masked_mean;
 pub mod matmul;
 pub mod matmul_bf16;
 pub mod max_pool;
@@ -24,6 +31,10 @@ pub mod normalized;
 pub mod pad;
 pub mod pooling;
 pub mod prelu;
+pub mod recurrent;
+pub mod rms_norm;
 pub mod softmax;
+pub mod take;
+pub mod time;
 pub mod transpose;
 pub mod warp;

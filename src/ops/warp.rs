@@ -135,7 +135,7 @@ impl Warp {
             }
             Motion::Crop => {
                 let start = |from: usize, to: usize, draw: u32| {
-                    ((from - to + 1) as u64 * u64::from(draw) >> 32) as f64
+                    (((from - to + 1) as u64 * u64::from(draw)) >> 32) as f64
                 };
                 let (top, left) =
                     (start(self.from[0], self.to[0], draws[0]), start(self.from[1], self.to[1], draws[1]));

@@ -88,7 +88,7 @@ impl Layer for Stack {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let mut others = x[1..].iter();
         self.0.iter().try_fold(x[0], |y, layer| match layer.arity() {
-            Arity::One => layers::lower(&**layer, g, &[y]),
+            Arity::One | Arity::UpTo(_) => layers::lower(&**layer, g, &[y]),
             Arity::Many => {
                 layers::lower(&**layer, g, &[y, *others.next().expect("a merge has an input left")])
             }
@@ -102,6 +102,8 @@ pub struct LayerCase {
     inputs: Vec<Vec<usize>>,
     pub mode: Mode,
     pub precision: Precision,
+    /// Which steps of the first input's samples count.
+    pub mask: Option<Vec<f64>>,
 }
 
 /// What a run gave, in f64 for comparing.
@@ -120,6 +122,7 @@ struct Lowered {
     params: Params,
     output: Var,
     cotangent: Var,
+    mask: Option<Var>,
     loss: Var,
 }
 
@@ -127,14 +130,21 @@ impl LayerCase {
     pub fn new(toml: &str, inputs: &[&[usize]]) -> LayerCase {
         let layer = parse(toml).unwrap_or_else(|d| panic!("{toml}\n{}", d[0]));
         let inputs = inputs.iter().map(|s| s.to_vec()).collect();
-        LayerCase { layer, inputs, mode: Mode::Train, precision: Precision::Float32 }
+        LayerCase { layer, inputs, mode: Mode::Train, precision: Precision::Float32, mask: None }
+    }
+
+    /// A layer that no word stands for.
+    pub fn of(layer: Box<dyn Layer>, inputs: &[&[usize]]) -> LayerCase {
+        let inputs = inputs.iter().map(|s| s.to_vec()).collect();
+        LayerCase { layer, inputs, mode: Mode::Train, precision: Precision::Float32, mask: None }
     }
 
     /// Layers in a row as one: the first takes the first input, a merge the next input too.
     pub fn stack(tomls: &[&str], inputs: &[&[usize]]) -> LayerCase {
         let layers = tomls.iter().map(|t| parse(t).unwrap_or_else(|d| panic!("{t}\n{}", d[0]))).collect();
         let inputs = inputs.iter().map(|s| s.to_vec()).collect();
-        LayerCase { layer: Box::new(Stack(layers)), inputs, mode: Mode::Train, precision: Precision::Float32 }
+        let layer = Box::new(Stack(layers));
+        LayerCase { layer, inputs, mode: Mode::Train, precision: Precision::Float32, mask: None }
     }
 
     /// The ops of the forward steps that the layer compiles to.
@@ -162,13 +172,15 @@ impl LayerCase {
             })
             .collect();
         g.enter("layer", true);
+        let mask = self.mask.as_ref().map(|_| g.input(Shape::batch([self.inputs[0][0]])));
+        mask.into_iter().for_each(|mask| g.set_mask(x[0], mask));
         let output =
             self.layer.lower(&mut g, &x).unwrap_or_else(|m| panic!("{:?}: {}", self.layer, m.message));
         let shape = g.shape(output).clone();
         let cotangent = g.input(shape.clone());
         let loss = g.push(Dot { size: shape.size() }, &[output, cotangent]).unwrap();
         let graph = g.graph;
-        Lowered { graph, params, output, cotangent, loss }
+        Lowered { graph, params, output, cotangent, mask, loss }
     }
 
     pub fn output_shape(&self) -> Shape {
@@ -195,7 +207,7 @@ impl LayerCase {
     ) -> Run {
         let l = self.lower(capacity);
         let want = Want {
-            inputs: vec![l.cotangent],
+            inputs: [l.cotangent].into_iter().chain(l.mask).collect(),
             outputs: vec![l.output],
             // The seed divides by the batch; the gradient of the sum is wanted.
             losses: vec![(l.loss, batch as f32)],
@@ -220,6 +232,9 @@ impl LayerCase {
             target.iter_mut().zip(&values).for_each(|(t, v)| *t = *v as f32);
         }
         session.input(0, 0, batch).iter_mut().zip(cotangent).for_each(|(t, v)| *t = *v as f32);
+        if let Some(mask) = &self.mask {
+            session.input(0, 1, batch).iter_mut().zip(mask).for_each(|(t, v)| *t = *v as f32);
+        }
         session.run(0, batch, 0);
         let wide = |x: &[f32]| x.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
         let mut run = Run {
@@ -265,6 +280,7 @@ impl LayerCase {
                 let full = l.graph.shape(var).full(batch);
                 let data = match l.graph.values[var.0].origin {
                     Origin::Param(p) => values[p].clone(),
+                    _ if Some(var) == l.mask => self.mask.clone().unwrap(),
                     _ => cotangent.to_vec(),
                 };
                 ArrayD::from_shape_vec(IxDyn(&full), data).unwrap()
@@ -304,7 +320,8 @@ impl LayerCase {
 
     /// Everything that must agree.
     pub fn check(&self) {
-        let what = format!("{:?} on {:?}", self.layer, self.inputs);
+        let masked = if self.mask.is_some() { ", masked" } else { "" };
+        let what = format!("{:?} on {:?}{masked}", self.layer, self.inputs);
         let batch = 3;
         let per_sample = |i: usize| self.inputs[i].iter().product::<usize>();
         let inputs: Vec<Vec<f64>> =

@@ -4,6 +4,7 @@ mod continuation;
 pub mod evaluate;
 pub mod fit;
 mod forecast;
+pub mod generate;
 pub mod laps;
 mod pictures;
 pub mod predict;

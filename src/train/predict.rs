@@ -39,6 +39,10 @@ pub fn predict(
     if probabilities && preprocessing.classes().is_none() {
         return Err(Diag::new("--probabilities is for classes, but this model predicts a number").into());
     }
+    if preprocessing.target == TargetEncoding::NextToken {
+        let diag = Diag::new("this model goes on with a text, and predicts no rows");
+        return Err(diag.hint("nntrain generate RUN --prompt TEXT --tokens N").into());
+    }
     if steps.is_some() && preprocessing.window.is_none() {
         let diag = Diag::new("--steps is for a series, but this model predicts each row by itself");
         return Err(diag.into());
@@ -103,7 +107,7 @@ pub fn predict(
 
 /// What is to be predicted.
 pub(super) enum Given<'p> {
-    Rows(InputRows<'p>),
+    Rows(Box<InputRows<'p>>),
     /// Files, the size that they are brought to, and what their bytes are divided by.
     Pictures(Inputs, (Size, f32)),
 }
@@ -116,7 +120,7 @@ impl<'p> Given<'p> {
         {
             return Ok(Given::Pictures(pictures, ([height, width, channels], *divisor)));
         }
-        Ok(Given::Rows(InputRows::open(input, encoding)?))
+        Ok(Given::Rows(Box::new(InputRows::open(input, encoding)?)))
     }
 }
 
@@ -228,6 +232,7 @@ impl Table<'_> {
             TargetEncoding::Values { columns } => {
                 cells.extend(columns.iter().map(|c| quoted(&format!("prediction_{}", c.name))));
             }
+            TargetEncoding::NextToken => unreachable!("refused by `predict`"),
         }
         writeln!(sink, "{}", cells.join(","))
     }
@@ -254,6 +259,7 @@ impl Table<'_> {
                     }
                     writeln!(sink)?;
                 }
+                TargetEncoding::NextToken => unreachable!("refused by `predict`"),
             }
         }
         Ok(())

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::{self, Checkpoint};
-use crate::data::preprocessing::TargetEncoding;
 use crate::data::{Dataset, LoadContext, Part};
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
@@ -100,12 +99,9 @@ fn class_weights(experiment: &Experiment, dataset: &Dataset) -> Result<Option<Ve
     let Some(wanted) = &training.class_weight else { return Ok(None) };
     let at = &training.class_weight_at;
     let Some(names) = dataset.preprocessing.classes() else {
-        let what = match dataset.preprocessing.target {
-            TargetEncoding::Mask { .. } => "a class for each pixel",
-            _ => "a number",
-        };
-        let message = format!("`class_weight` needs one class per sample, but the target is {what}");
-        return Err(Diag::new(message).at(at).into());
+        return Err(Diag::new("`class_weight` needs a class for each sample, and the target is none")
+            .at(at)
+            .into());
     };
     match wanted {
         ClassWeight::Balanced => {

@@ -21,6 +21,8 @@ import sys
 # file stem -> module that has a function of the same name
 MAKERS = {
     "layers": "make_layers",
+    "recurrent": "make_recurrent",
+    "attention": "make_attention",
     "activations": "make_functions",
     "losses": "make_functions",
     "optimizers": "make_optimizers",

@@ -38,6 +38,17 @@ pub fn names(columns: &Columns, target: usize, used: &Used, header: &Header) -> 
     Ok(names)
 }
 
+/// Different names, by number if all of them are numbers, else by text.
+pub fn in_order(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names.dedup();
+    let value = |name: &String| name.parse::<f64>().ok();
+    if names.iter().all(|n| value(n).is_some()) {
+        names.sort_by(|a, b| value(a).partial_cmp(&value(b)).unwrap_or(std::cmp::Ordering::Equal));
+    }
+    names
+}
+
 /// The class number of each row.
 ///
 /// # Panics

@@ -13,6 +13,7 @@ use crate::data::preprocessing::TargetEncoding;
 mod binary;
 mod classes;
 mod table;
+mod tokens;
 mod values;
 
 /// A report that grows batch by batch.
@@ -26,6 +27,7 @@ pub struct Report {
 enum Kind {
     Classes(classes::Classes),
     Values(values::Values),
+    Tokens(tokens::Tokens),
 }
 
 impl Report {
@@ -39,6 +41,7 @@ impl Report {
                 Kind::Classes(classes::Classes::of_pixels(names, output.units()))
             }
             TargetEncoding::Values { columns } => Kind::Values(values::Values::new(columns)),
+            TargetEncoding::NextToken => Kind::Tokens(tokens::Tokens::default()),
         };
         Report { output: output.clone(), kind }
     }
@@ -53,6 +56,7 @@ impl Report {
             match &mut self.kind {
                 Kind::Classes(classes) => classes.add(y_true, y_pred),
                 Kind::Values(values) => values.add(y_true, y_pred),
+                Kind::Tokens(tokens) => tokens.add(y_true, y_pred),
             }
         }
     }
@@ -62,16 +66,18 @@ impl Report {
         match &self.kind {
             Kind::Classes(classes) => classes.text(),
             Kind::Values(values) => values.text(),
+            Kind::Tokens(tokens) => tokens.text(),
         }
     }
 
     /// The same as keys of the JSON object that `eval --json` prints. Classes: `classes`,
     /// `confusion_matrix` (a row for each true class), `per_class`, `macro_average`,
-    /// `weighted_average`, and `binary` where there are two; values: `per_column`.
+    /// `weighted_average`, and `binary` where there are two; values: `per_column`; next tokens: `perplexity`.
     pub fn json(&self) -> Map<String, Json> {
         match &self.kind {
             Kind::Classes(classes) => classes.json(),
             Kind::Values(values) => values.json(),
+            Kind::Tokens(tokens) => tokens.json(),
         }
     }
 }

@@ -1,0 +1,124 @@
+"""recurrent.json: outputs and gradients of recurrent layers and their wrappers in float64.
+
+As layers.json; a case may have a "mask" [N, T] of its first input. Weights of a wrapper's layers are
+named below it, as in a checkpoint: "forward_lstm/kernel".
+"""
+
+import itertools
+
+from common import Draw, keras, label, np, options, tensor, tf, toml, write
+
+SHAPE = (3, 4, 3)
+NAMES = {"SimpleRNN": "simple_rnn", "LSTM": "lstm", "GRU": "gru"}
+CELLS = [("SimpleRNN", {}), ("LSTM", {}), ("GRU", {}), ("GRU", {"reset_after": False})]
+
+
+def spec(type_, **keys):
+    return {"type": type_, **keys}
+
+
+def single():
+    """Yields (spec, shape, masked)."""
+    for kind, keys in CELLS:
+        for sequences, backwards in itertools.product([False, True], repeat=2):
+            yield spec(kind, units=2, return_sequences=sequences, go_backwards=backwards, **keys), SHAPE, False
+            yield spec(kind, units=2, return_sequences=sequences, go_backwards=backwards, **keys), SHAPE, True
+        yield spec(kind, units=2, activation="relu", **keys), SHAPE, False
+        yield spec(kind, units=2, activation="linear", return_sequences=True, **keys), SHAPE, False
+        yield spec(kind, units=2, activation="silu", return_sequences=True, **keys), SHAPE, False
+        yield spec(kind, units=2, use_bias=False, return_sequences=True, **keys), SHAPE, False
+        yield spec(kind, units=1, **keys), (2, 1, 2), False
+        yield spec(kind, units=18, return_sequences=True, **keys), (2, 3, 2), False
+        if kind != "SimpleRNN":
+            for gate in ["hard_sigmoid", "tanh", "relu"]:
+                yield spec(kind, units=2, recurrent_activation=gate, **keys), SHAPE, False
+            yield spec(kind, units=3, activation="relu", recurrent_activation="hard_sigmoid", use_bias=False, **keys), SHAPE, True
+    yield spec("LSTM", units=2, unit_forget_bias=False), SHAPE, False
+
+
+def wrapped():
+    for (kind, keys), merge in itertools.product(CELLS, ["concat", "sum", "mul", "ave"]):
+        for sequences in [False, True]:
+            layer = spec(kind, units=2, return_sequences=sequences, **keys)
+            yield spec("Bidirectional", layer=layer, merge_mode=merge), SHAPE, False
+    for (kind, keys), sequences in itertools.product(CELLS, [False, True]):
+        layer = spec(kind, units=2, return_sequences=sequences, **keys)
+        yield spec("Bidirectional", layer=layer), SHAPE, True
+    yield spec("TimeDistributed", layer=spec("Dense", units=2, activation="tanh")), SHAPE, False
+    yield spec("TimeDistributed", layer=spec("Dense", units=2, use_bias=False)), (2, 3, 2, 4), False
+    yield spec("TimeDistributed", layer=spec("Conv1D", filters=2, kernel_size=2)), (2, 3, 5, 2), False
+    yield spec("TimeDistributed", layer=spec("LSTM", units=2)), (2, 3, 4, 2), False
+    yield spec("TimeDistributed", layer=spec("Flatten")), (2, 3, 4, 2), False
+    yield spec("RepeatVector", n=3), (2, 4), False
+    yield spec("RepeatVector", n=1), (3, 2), False
+
+
+def make(layer_spec):
+    keys = options(layer_spec)
+    if "layer" in keys:
+        keys["layer"] = make(keys["layer"])
+        keys["layer"].name = NAMES.get(layer_spec["layer"]["type"], "inner")
+    return getattr(keras.layers, layer_spec["type"])(**keys)
+
+
+def weight_name(variable):
+    """The variable's name below the direction that it belongs to."""
+    parts = variable.path.split("/")
+    direction = [p for p in parts if p.startswith(("forward_", "backward_"))]
+    return "/".join([*direction, variable.name])
+
+
+def masks(draw, steps, samples):
+    """Padding behind, padding before, holes; the first sample is whole where there are three."""
+    mask = np.ones((samples, steps), int)
+    mask[-1, steps // 2:] = 0
+    mask[-2, 0] = 0
+    mask[-2, 2] = 0
+    return mask
+
+
+def run(layer_spec, shape, masked, seed):
+    draw = Draw(seed)
+    x = tf.Variable(draw.normal(shape))
+    layer = make(layer_spec)
+    layer.build(shape)
+    for v in layer.weights:
+        v.assign(draw.weight(v.name, v.shape))
+    before = {weight_name(v): tensor(v.numpy()) for v in layer.weights}
+    assert len(before) == len(layer.weights), before.keys()
+    keys = {}
+    if masked:
+        mask = masks(draw, shape[1], shape[0])
+        keys["mask"] = tf.constant(mask.astype(bool))
+    trainable = layer.trainable_variables
+    with tf.GradientTape() as tape:
+        output = layer(tf.identity(x), **keys)
+        cotangent = draw.normal(output.shape)
+        total = tf.reduce_sum(output * cotangent)
+    grads = tape.gradient(total, [x, *[v.value for v in trainable]])
+    assert output.dtype == tf.float64
+    # With one step the recurrent kernel meets a state of zeros alone.
+    grads = [tf.zeros_like(v) if g is None else g for g, v in zip(grads, [x, *trainable])]
+    named = dict(layer_spec)
+    inner = label(named.pop("layer")) if "layer" in named else ""
+    case = {
+        "name": label(named, f"of {inner}" if inner else "", "masked" if masked else "",
+                      "on " + "x".join(map(str, shape))),
+        "toml": toml(layer_spec),
+        "training": False,
+        "inputs": [tensor(x.numpy())],
+        "weights": before,
+        "output": tensor(output),
+        "output_grad": tensor(cotangent),
+        "input_grads": [tensor(grads[0])],
+        "weight_grads": {weight_name(v): tensor(g) for v, g in zip(trainable, grads[1:])},
+    }
+    if masked:
+        case["mask"] = tensor(mask)
+    return case
+
+
+def recurrent():
+    cases = [run(*job, seed=5000 + i) for i, job in enumerate(itertools.chain(single(), wrapped()))]
+    write("recurrent.json", cases, precision="float64")
+
