@@ -55,7 +55,15 @@ impl OutputKind {
         }
     }
 
-    /// Rows of targets and predictions, with the weight of the sample that they are of.
+    /// Class numbers from this one on are of no class: a mask's pixels that do not count.
+    pub fn classes_that_count(&self) -> Option<f32> {
+        match self.targets {
+            TargetKind::ClassIndex { classes } => Some(classes.max(self.units()).max(2) as f32),
+            TargetKind::OneHot { .. } | TargetKind::Values => None,
+        }
+    }
+
+    /// Rows of targets and predictions that count, with the weight of the sample that they are of.
     pub fn row_pairs<'a>(
         &self,
         y_true: &'a [f32],
@@ -66,7 +74,9 @@ impl OutputKind {
         assert_eq!(y_true.len(), weights.len() * rows * true_width, "targets of the batch");
         assert_eq!(y_pred.len(), weights.len() * rows * units, "predictions of the batch");
         let pairs = y_true.chunks_exact(true_width).zip(y_pred.chunks_exact(units));
-        pairs.enumerate().map(move |(row, (t, p))| (t, p, f64::from(weights[row / rows])))
+        let counts = self.classes_that_count();
+        let weighted = pairs.enumerate().map(move |(row, (t, p))| (t, p, f64::from(weights[row / rows])));
+        weighted.filter(move |(t, _, _)| counts.is_none_or(|classes| t[0] < classes))
     }
 }
 

@@ -69,6 +69,8 @@ fn every_config_compiles() {
             Some(image(10, &[28, 28, 1], one_hot))
         } else if text.contains("\"cifar10\"") {
             Some(image(10, &[32, 32, 3], one_hot))
+        } else if text.contains("\"image_folder\"") {
+            Some(image(10, &[32, 32, 3], one_hot))
         } else {
             None
         };

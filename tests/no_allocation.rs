@@ -50,6 +50,16 @@ fn all_threads_are_there(pool: &Pool) {
 
 const LAYERS: &str = r#"
 [[layers]]
+type = "RandomRotation"
+factor = 0.1
+[[layers]]
+type = "RandomContrast"
+factor = 0.2
+[[layers]]
+type = "Normalization"
+mean = 0.5
+variance = 0.1
+[[layers]]
 type = "Conv2D"
 filters = 16
 kernel_size = 3

@@ -28,10 +28,11 @@ pub enum Command {
   nntrain eval runs/cnn_digits
   nntrain eval runs/house_prices --data new_houses.csv --json")]
     Eval(EvalArgs),
-    /// Predict every row of a CSV file
+    /// Predict every row of a CSV file, or pictures
     #[command(after_help = "Examples:
   nntrain predict runs/house_prices new.csv -o prices.csv
   cat new.csv | nntrain predict runs/iris - --probabilities
+  nntrain predict runs/flowers new_pictures/ -o flowers.csv
   nntrain predict runs/lstm_sunspots sunspots.csv --steps 120")]
     Predict(PredictArgs),
     /// Go on with a text, by a model of its next tokens
@@ -162,10 +163,11 @@ pub struct PredictArgs {
     /// A run's folder (its best checkpoint) or a checkpoint file
     #[arg(value_name = "RUN|CHECKPOINT")]
     pub run: PathBuf,
-    /// CSV with the feature columns; `-` is standard input
+    /// CSV with the feature columns (`-` is standard input); for a network on pictures also a folder, a PNG
+    /// or JPEG, or a CSV with a column `file`
     pub input: PathBuf,
-    /// Write here instead of to standard output
-    #[arg(short, long, value_name = "OUT.csv")]
+    /// Write here instead of to standard output; for masks a folder
+    #[arg(short, long, value_name = "OUT.csv|DIR")]
     pub output: Option<PathBuf>,
     /// Also one column p_<class> for each class
     #[arg(long)]

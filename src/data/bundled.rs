@@ -133,7 +133,7 @@ impl DatasetSpec for Digits {
             let mut cells =
                 row.cells().map(|c| c.parse::<u8>().expect("the bundled file holds small numbers"));
             samples.pixels.extend(cells.by_ref().take(64));
-            samples.labels.extend(cells);
+            samples.labels.extend(cells.map(u32::from));
         }
         self.0.dataset(samples, None, cx.seed, fingerprint)
     }

@@ -109,7 +109,7 @@ fn append(path: &Path, samples: &mut Labelled, fingerprint: &mut Fingerprint) ->
             let label = record[0];
             return Err(Diag::new(format!("`{name}`: sample {number} has label {label}, labels are 0 to 9")));
         }
-        samples.labels.push(record[0]);
+        samples.labels.push(record[0].into());
         let planes = &record[1..];
         samples.pixels.extend((0..3 * PLANE).map(|i| planes[i % 3 * PLANE + i / 3]));
     }

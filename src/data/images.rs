@@ -1,4 +1,4 @@
-//! Labelled images in memory: what `mnist`, `fashion_mnist`, `cifar10` and `digits` share.
+//! Labelled images in memory: what `mnist`, `fashion_mnist`, `cifar10`, `digits` and `image_folder` share.
 //!
 //! Pixels stay bytes until a batch is gathered.
 
@@ -42,7 +42,7 @@ pub struct Images {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Labelled {
     pub pixels: Vec<u8>,
-    pub labels: Vec<u8>,
+    pub labels: Vec<u32>,
 }
 
 impl Images {
@@ -66,9 +66,8 @@ impl Images {
     }
 
     pub fn table(&self, samples: Labelled) -> Table {
-        let labels = samples.labels.iter().map(|label| u32::from(*label));
         Table {
-            targets: self.label_mode.targets(labels, self.class_names.len()),
+            targets: self.label_mode.targets(samples.labels.iter().copied(), self.class_names.len()),
             inputs: Rows::U8 {
                 data: samples.pixels,
                 width: self.shape.iter().product(),
@@ -89,17 +88,15 @@ impl Images {
         let samples = self.common.limited(train.labels.len());
         train.labels.truncate(samples);
         train.pixels.truncate(samples * self.shape.iter().product::<usize>());
-        let classes: Vec<u32> = train.labels.iter().map(|label| u32::from(*label)).collect();
-        let labels = Labels { classes: Some(&classes), groups: None };
+        let labels = Labels { classes: Some(&train.labels), groups: None };
         let (rows, held_out) = divide(&self.common.validation, samples, labels, seed)?;
         let count = |name, rows: &[u32]| {
-            class_counts(name, rows.iter().map(|r| classes[*r as usize]), &self.class_names)
+            class_counts(name, rows.iter().map(|r| train.labels[*r as usize]), &self.class_names)
         };
         let mut notes = vec![count("training", &rows)];
         notes.extend(held_out.as_ref().map(|rows| count("validation", rows)));
         let test = test.map(|test| {
-            let classes = test.labels.iter().map(|label| u32::from(*label));
-            notes.push(class_counts("test", classes, &self.class_names));
+            notes.push(class_counts("test", test.labels.iter().copied(), &self.class_names));
             Part::whole(self.table(test))
         });
         let table = Arc::new(self.table(train));

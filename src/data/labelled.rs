@@ -61,6 +61,10 @@ impl<'p> Targets<'p> {
         let names: Vec<&str> = match encoding {
             TargetEncoding::Classes { column, .. } => vec![column],
             TargetEncoding::Values { columns } => columns.iter().map(|c| c.name.as_str()).collect(),
+            TargetEncoding::Mask { .. } => {
+                let message = format!("`{}` is a file, expected a folder: targets are masks", path.display());
+                return Err(Diag::new(message).hint("it needs folders `images` and `masks`"));
+            }
             // A running text is its own target.
             TargetEncoding::NextToken => vec![],
         };
@@ -99,6 +103,7 @@ impl<'p> Targets<'p> {
                     out[0] = class as f32;
                 }
             }
+            TargetEncoding::Mask { .. } => unreachable!("refused when the file was opened"),
         }
         Ok(())
     }

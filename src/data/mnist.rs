@@ -263,8 +263,12 @@ fn read_pair(
     let classes = labels.read(Holds::Labels, fingerprint)?;
     same_count(images, pixels.sizes[0], labels, classes.sizes[0])?;
     check_labels(labels, &classes.data)?;
-    let samples = Labelled { pixels: pixels.data, labels: classes.data };
+    let samples = Labelled { pixels: pixels.data, labels: numbers(&classes.data) };
     Ok((samples, [pixels.sizes[1], pixels.sizes[2]]))
+}
+
+fn numbers(labels: &[u8]) -> Vec<u32> {
+    labels.iter().copied().map(u32::from).collect()
 }
 
 fn same_count(images: &IdxFile, pixels: usize, labels: &IdxFile, classes: usize) -> Result<(), Diag> {
@@ -324,8 +328,8 @@ fn read_with_crate(folder: &str) -> Result<Samples> {
     // The crate's vector of training images has room for the test images too.
     data.trn_img.shrink_to_fit();
     Ok(Samples {
-        train: Labelled { pixels: data.trn_img, labels: data.trn_lbl },
-        test: Labelled { pixels: data.tst_img, labels: data.tst_lbl },
+        train: Labelled { pixels: data.trn_img, labels: numbers(&data.trn_lbl) },
+        test: Labelled { pixels: data.tst_img, labels: numbers(&data.tst_lbl) },
         shape: [28, 28, 1],
     })
 }

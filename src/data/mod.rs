@@ -21,15 +21,20 @@ mod common;
 mod csv;
 mod download;
 mod idx;
+mod image_folder;
 mod images;
 mod labelled;
+mod mask_folder;
 mod mistakes;
 mod mnist;
+pub mod pictures;
 mod places;
 pub mod preprocessing;
 mod records;
 pub mod rows;
+mod segments;
 mod series;
+mod shapes;
 mod source;
 mod split;
 mod table;
@@ -44,12 +49,14 @@ pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
         mnist::MNIST,
         mnist::FASHION_MNIST,
         cifar10::ENTRY,
+        image_folder::ENTRY,
         bundled::DIGITS,
         bundled::IRIS,
         bundled::WINE,
         bundled::BREAST_CANCER,
         csv::ENTRY,
         series::ENTRY,
+        shapes::ENTRY,
         text::ENTRY,
     ],
 };
@@ -74,6 +81,8 @@ pub struct LoadContext {
     /// `--data-dir`, if given.
     pub data_dir: Option<PathBuf>,
     pub seed: u64,
+    /// Threads to decode on.
+    pub threads: usize,
     /// Whether a download may be tried and a progress bar shown on stderr.
     pub allow_download: bool,
     pub show_progress: bool,

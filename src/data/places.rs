@@ -50,6 +50,7 @@ mod tests {
             config_dir: "project/configs".into(),
             data_dir: Some("given".into()),
             seed: 0,
+            threads: 1,
             allow_download: false,
             show_progress: false,
         };

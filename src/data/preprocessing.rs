@@ -61,6 +61,9 @@ pub enum TargetEncoding {
     Classes { column: String, names: Vec<String>, one_hot: bool },
     /// Regression: one entry per target column, `(value - offset) / scale`.
     Values { columns: Vec<ValueColumn> },
+    /// A class number for each pixel, of images of this height and width. `ignore`: what stands at
+    /// pixels that are of no class.
+    Mask { shape: [usize; 2], names: Vec<String>, ignore: Option<u8> },
     /// The token behind each token of the input, of the same vocabulary.
     NextToken,
 }
@@ -117,7 +120,7 @@ impl Preprocessing {
     pub fn classes(&self) -> Option<&[String]> {
         match &self.target {
             TargetEncoding::Classes { names, .. } => Some(names),
-            TargetEncoding::Values { .. } | TargetEncoding::NextToken => None,
+            TargetEncoding::Values { .. } | TargetEncoding::NextToken | TargetEncoding::Mask { .. } => None,
         }
     }
 
@@ -135,7 +138,9 @@ impl Preprocessing {
             (TargetEncoding::Classes { names, one_hot: true, .. }, _) => {
                 TargetKind::OneHot { classes: names.len() }
             }
-            (TargetEncoding::Classes { names, .. }, _) => TargetKind::ClassIndex { classes: names.len() },
+            (TargetEncoding::Classes { names, .. } | TargetEncoding::Mask { names, .. }, _) => {
+                TargetKind::ClassIndex { classes: names.len() }
+            }
             (TargetEncoding::NextToken, InputEncoding::Tokens { vocabulary, .. }) => {
                 TargetKind::ClassIndex { classes: vocabulary.tokens.len() }
             }
@@ -147,6 +152,7 @@ impl Preprocessing {
     pub fn target_shape(&self) -> Shape {
         match &self.target {
             TargetEncoding::Classes { one_hot: false, .. } => Shape::batch([]),
+            TargetEncoding::Mask { shape, .. } => Shape::batch(*shape),
             _ => Shape::batch([self.target_width()]),
         }
     }
@@ -157,6 +163,7 @@ impl Preprocessing {
             TargetEncoding::Classes { names, one_hot: true, .. } => names.len(),
             TargetEncoding::Classes { .. } => 1,
             TargetEncoding::Values { columns } => columns.len(),
+            TargetEncoding::Mask { shape, .. } => shape.iter().product(),
             TargetEncoding::NextToken => self.input.width(),
         }
     }

@@ -10,6 +10,7 @@ use crate::graph::{Builder, Mismatch, Var};
 
 mod activation;
 mod add;
+mod augmentation;
 mod average;
 mod average_pooling1d;
 mod average_pooling2d;
@@ -59,12 +60,20 @@ mod merge;
 mod minimum;
 mod multi_head_attention;
 mod multiply;
+mod normalization;
 mod patch_embedding;
 mod permute;
 mod pooling;
 mod position_embedding;
 mod positional_encoding;
 mod prelu;
+mod random_brightness;
+mod random_contrast;
+mod random_crop;
+mod random_flip;
+mod random_rotation;
+mod random_translation;
+mod random_zoom;
 mod recurrent;
 #[cfg(test)]
 mod refusals;
@@ -113,6 +122,11 @@ pub trait Layer: Debug + Send + Sync {
     /// Whether its output's time steps are those of its (first masked) input, so that their mask holds
     /// for it too; Keras: `supports_masking`. A layer that makes or changes a mask sets it in `lower`.
     fn passes_mask(&self) -> bool {
+        false
+    }
+
+    /// Whether it moves in training what a picture shows, so that a mask would have to move along.
+    fn moves_pixels(&self) -> bool {
         false
     }
 }
@@ -190,11 +204,19 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         minimum::ENTRY,
         multi_head_attention::ENTRY,
         multiply::ENTRY,
+        normalization::ENTRY,
         patch_embedding::ENTRY,
         permute::ENTRY,
         position_embedding::ENTRY,
         positional_encoding::ENTRY,
         prelu::ENTRY,
+        random_brightness::ENTRY,
+        random_contrast::ENTRY,
+        random_crop::ENTRY,
+        random_flip::ENTRY,
+        random_rotation::ENTRY,
+        random_translation::ENTRY,
+        random_zoom::ENTRY,
         relu::ENTRY,
         repeat_vector::ENTRY,
         rescaling::ENTRY,

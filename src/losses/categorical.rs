@@ -144,6 +144,10 @@ impl Loss for Sparse {
     fn fits(&self, output: &Shape, target: &Target) -> Result<(), Mismatch> {
         fits::class_numbers(Self::NAME, output, target)
     }
+
+    fn ignores(&self, class: f32) -> bool {
+        self.ignore.skips(class)
+    }
 }
 
 impl Loss for Focal {

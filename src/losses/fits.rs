@@ -88,7 +88,10 @@ pub fn class_numbers(name: &str, output: &Shape, target: &Target) -> Result<(), 
         ))
         .hint(units(classes, ": one for each class"))),
         TargetKind::ClassIndex { .. } => same_rows(name, output, &target.shape, true).map_err(|m| {
-            m.hint("for one class per sample let the model end in one row: `Flatten` or a global pooling before the last layer")
+            m.hint(match target.shape.dims.len() {
+                2 => "for a class per pixel let the model end in `Conv2D` with `kernel_size = 1`, at the mask's height and width",
+                _ => "for one class per sample let the model end in one row: `Flatten` or a global pooling before the last layer",
+            })
         }),
         TargetKind::OneHot { .. } => Err(Mismatch::new(format!(
             "`{name}` takes class numbers, but the targets are one-hot rows {}",

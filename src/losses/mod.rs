@@ -17,6 +17,7 @@ use crate::target::{Scores, TargetKind};
 
 mod binary;
 mod categorical;
+mod dice;
 mod fits;
 mod hinge;
 mod pair;
@@ -37,7 +38,7 @@ const EPSILON: f32 = 1e-7;
 pub struct LossInputs {
     /// The model's output.
     pub output: Var,
-    /// Batched: class numbers `[]`, one-hot rows `[C]`, or values of the output's shape.
+    /// Batched: class numbers `[]` or `[H, W]`, one-hot rows `[C]`, or values of the output's shape.
     pub target: Var,
     /// One factor per sample, batched `[]`: sample weight times class weight.
     pub weight: Var,
@@ -65,6 +66,12 @@ pub trait Loss: Debug + Send + Sync {
         true
     }
 
+    /// Whether targets of this class number are left out: pixels that are of no class.
+    fn ignores(&self, class: f32) -> bool {
+        let _ = class;
+        false
+    }
+
     /// How outputs trained with it become probabilities.
     fn scores(&self) -> Scores {
         Scores::AsTheyAre
@@ -88,6 +95,7 @@ pub static LOSSES: Registry<dyn Loss> = Registry {
         regression::LOG_COSH,
         regression::POISSON,
         regression::KL_DIVERGENCE,
+        dice::ENTRY,
         hinge::HINGE,
         hinge::SQUARED_HINGE,
         hinge::CATEGORICAL_HINGE,

@@ -29,7 +29,7 @@ fn parse(toml: &str) -> Result<Box<dyn Loss>, Vec<Diag>> {
 }
 
 /// A loss on outputs that are parameters, so that their gradients can be read.
-struct Case {
+pub(super) struct Case {
     loss: Box<dyn Loss>,
     batch: usize,
     /// Shapes of one output and of one target.
@@ -49,13 +49,13 @@ struct Lowered {
 }
 
 impl Case {
-    fn new(toml: &str, batch: usize, output: &[usize], target: &[usize]) -> Case {
+    pub(super) fn new(toml: &str, batch: usize, output: &[usize], target: &[usize]) -> Case {
         let loss = parse(toml).unwrap_or_else(|d| panic!("{toml}\n{}", d[0]));
         let (output, target) = (output.to_vec(), target.to_vec());
         Case { loss, batch, output, target, activation: "linear", reshaped: None }
     }
 
-    fn activation(self, activation: &'static str) -> Case {
+    pub(super) fn activation(self, activation: &'static str) -> Case {
         Case { activation, ..self }
     }
 
@@ -95,7 +95,14 @@ impl Case {
     }
 
     /// Loss of each sample, and the gradient of their mean.
-    fn run(&self, x: &[f64], t: &[f64], w: &[f64], capacity: usize, threads: usize) -> (Vec<f64>, Vec<f64>) {
+    pub(super) fn run(
+        &self,
+        x: &[f64],
+        t: &[f64],
+        w: &[f64],
+        capacity: usize,
+        threads: usize,
+    ) -> (Vec<f64>, Vec<f64>) {
         let Lowered { graph, params, inputs, loss } = self.lower();
         let want = Want {
             inputs: inputs.to_vec(),
@@ -151,7 +158,7 @@ impl Case {
     }
 
     /// Kernels, twins, threads and partial batches agree.
-    fn check(&self, t: &[f64]) {
+    pub(super) fn check(&self, t: &[f64]) {
         let what = format!("{:?} after {} on {:?}", self.loss, self.activation, self.output);
         let x = noise("x", self.batch * self.size());
         let w: Vec<f64> = (0..self.batch).map(|n| 0.5 + n as f64).collect();

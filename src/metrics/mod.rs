@@ -18,6 +18,7 @@ mod categorical_crossentropy;
 mod categorical_hinge;
 mod confusion;
 mod cosine_similarity;
+mod dice;
 mod f1_score;
 mod fit;
 mod hinge;
@@ -27,8 +28,10 @@ mod log_cosh;
 mod mean;
 mod mean_absolute_error;
 mod mean_absolute_percentage_error;
+mod mean_iou;
 mod mean_squared_error;
 mod mean_squared_logarithmic_error;
+mod overlap;
 mod poisson;
 mod precision;
 mod r2_score;
@@ -56,12 +59,14 @@ pub const METRICS: Registry<dyn Metric> = Registry {
         categorical_crossentropy::ENTRY,
         categorical_hinge::ENTRY,
         cosine_similarity::ENTRY,
+        dice::ENTRY,
         f1_score::ENTRY,
         hinge::ENTRY,
         kl_divergence::ENTRY,
         log_cosh::ENTRY,
         mean_absolute_error::ENTRY,
         mean_absolute_percentage_error::ENTRY,
+        mean_iou::ENTRY,
         mean_squared_error::ENTRY,
         mean_squared_logarithmic_error::ENTRY,
         poisson::ENTRY,

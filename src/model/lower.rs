@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::compile::{self, Program, Want};
 use crate::config::names::INPUT;
 use crate::config::read::Wrong;
-use crate::data::preprocessing::Preprocessing;
+use crate::data::preprocessing::{Preprocessing, TargetEncoding};
 use crate::diag::{At, Diag, Failure, Result};
 use crate::exec::{Session, machine};
 use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Precision, Var};
@@ -72,7 +72,7 @@ impl Model {
     /// Lowers an experiment for data of this shape. All mismatches that can be found are returned.
     pub fn lower(experiment: &Experiment, input: &Shape, preprocessing: &Preprocessing) -> Result<Model> {
         let mut params = Params::default();
-        let mut diags = vec![];
+        let mut diags = mask_mistakes(experiment, &preprocessing.target);
         let targets = preprocessing.target_kind();
         let train = lower_graph(experiment, input, preprocessing, Mode::Train, &mut params, &mut diags);
         if !diags.is_empty() {
@@ -159,6 +159,24 @@ fn check_memory(params: &Params, programs: &[Program]) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// What does not go together with a mask as the target.
+fn mask_mistakes(experiment: &Experiment, target: &TargetEncoding) -> Vec<Diag> {
+    let TargetEncoding::Mask { ignore, .. } = target else { return vec![] };
+    let training = &experiment.training;
+    let moved = experiment.network.layers.iter().filter(|node| node.layer.moves_pixels()).map(|node| {
+        let message = format!("layer `{}` ({}) moves the pictures, but not their masks", node.name, node.kind);
+        node.context.explain(Diag::new(message).at(&node.at).hint(
+            "for masks use what leaves pixels in their places: RandomContrast, RandomBrightness, GaussianNoise",
+        ))
+    });
+    let counted = ignore.filter(|class| !training.loss.ignores(f32::from(*class))).map(|class| {
+        let message = format!("pixels of class {class} are of no class, but the loss does not ignore them");
+        let hint = format!("loss = {{ type = \"sparse_categorical_crossentropy\", ignore_class = {class} }}");
+        Diag::new(message).at(&training.loss_at).hint(hint)
+    });
+    moved.chain(counted).collect()
 }
 
 /// Lowers all layers and the loss; `None` after a mismatch, which is noted.

@@ -1,12 +1,14 @@
 //! Arithmetic on the graph: one file per op, forward and its gradient side by side.
 
 pub mod add_positions;
+pub mod adjust;
 pub mod attention;
 pub mod average_pool;
 pub mod batch_norm;
 pub mod batch_norm_inference;
 pub mod bilinear;
 pub mod broadcast;
+pub mod channel_affine;
 pub mod channel_sums;
 pub mod concatenate;
 pub mod conv;
@@ -39,3 +41,4 @@ pub mod time;
 pub mod transpose;
 pub mod up_sampling;
 pub mod volume_conv;
+pub mod warp;

@@ -6,6 +6,7 @@ pub mod fit;
 mod forecast;
 pub mod generate;
 pub mod laps;
+mod pictures;
 pub mod predict;
 pub mod progress;
 pub mod run_folder;

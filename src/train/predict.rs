@@ -1,11 +1,13 @@
-//! `nntrain predict`: rows of a CSV in, one row of predictions each out, however many there are.
+//! `nntrain predict`: rows of a CSV or pictures in, one row of predictions each out, however many there are.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use crate::data::preprocessing::TargetEncoding;
+use crate::data::pictures::inputs::Inputs;
+use crate::data::pictures::load::Size;
+use crate::data::preprocessing::{InputEncoding, TargetEncoding};
 use crate::data::rows::InputRows;
 use crate::diag::{Diag, Failure, Result};
 use crate::files::{cannot_write, write_atomic};
@@ -13,12 +15,13 @@ use crate::model::lower::{OUTPUT, PREDICT};
 use crate::target::Scores;
 use crate::train::continuation::Continuation;
 use crate::train::fit::INTERRUPTED;
+use crate::train::pictures;
 use crate::train::setup::{Loaded, Options};
 
 /// Mistakes in rows that are listed before giving up.
 pub(super) const MISTAKES: usize = 20;
 
-/// Predicts every row of `input` (`-`: standard input), or what follows the series in it, `steps` points
+/// Predicts every row of `input` (`-`: standard input) or every picture that it stands for, or what follows the series in it, `steps` points
 /// far. The output file appears whole or not at
 /// all; without one the rows go to standard output, after the last row was found good.
 ///
@@ -44,7 +47,10 @@ pub fn predict(
         let diag = Diag::new("--steps is for a series, but this model predicts each row by itself");
         return Err(diag.into());
     }
-    let mut rows = InputRows::open(input, &preprocessing.input)?;
+    let mut given = Given::open(input, &preprocessing.input)?;
+    if let TargetEncoding::Mask { .. } = preprocessing.target {
+        return pictures::masks(&mut loaded, given, output).map(|()| vec![]);
+    }
     let writer = Table {
         target: &preprocessing.target,
         probabilities,
@@ -53,10 +59,13 @@ pub fn predict(
         buffer: vec![],
     };
     let mut writer = Some(writer);
-    let mut run = |sink: &mut dyn Write| match preprocessing.window {
-        Some(window) => Continuation::read(&mut rows, window, &preprocessing)
-            .and_then(|c| c.run(&mut loaded, steps, sink)),
-        None => run(&mut loaded, &mut rows, writer.take().expect("called once"), sink),
+    let mut table = || writer.take().expect("called once");
+    let mut run = |sink: &mut dyn Write| match (&mut given, preprocessing.window) {
+        (Given::Pictures(files, form), _) => pictures::rows(&mut loaded, files, *form, table(), sink),
+        (Given::Rows(rows), Some(window)) => {
+            Continuation::read(rows, window, &preprocessing).and_then(|c| c.run(&mut loaded, steps, sink))
+        }
+        (Given::Rows(rows), None) => run(&mut loaded, rows, table(), sink),
     };
     match output {
         Some(file) => {
@@ -86,6 +95,7 @@ pub fn predict(
             print(&mut spool)?;
         }
     }
+    let Given::Rows(rows) = given else { return Ok(vec![]) };
     let unseen = rows.unseen();
     let note = |(column, count): &(&str, usize)| {
         format!(
@@ -93,6 +103,25 @@ pub fn predict(
         )
     };
     Ok(unseen.iter().filter(|(_, count)| *count > 0).map(note).collect())
+}
+
+/// What is to be predicted.
+pub(super) enum Given<'p> {
+    Rows(Box<InputRows<'p>>),
+    /// Files, the size that they are brought to, and what their bytes are divided by.
+    Pictures(Inputs, (Size, f32)),
+}
+
+impl<'p> Given<'p> {
+    fn open(input: &Path, encoding: &'p InputEncoding) -> Result<Given<'p>> {
+        if let InputEncoding::Pixels { shape, divisor } = encoding
+            && let [height, width, channels] = shape[..]
+            && let Some(pictures) = Inputs::find(input)?
+        {
+            return Ok(Given::Pictures(pictures, ([height, width, channels], *divisor)));
+        }
+        Ok(Given::Rows(Box::new(InputRows::open(input, encoding)?)))
+    }
 }
 
 /// Why the rows ended early.
@@ -124,7 +153,7 @@ fn run(
     mut table: Table<'_>,
     sink: &mut dyn Write,
 ) -> Result<(), Stop> {
-    table.header(sink).map_err(Stop::Io)?;
+    table.header(false, sink).map_err(Stop::Io)?;
     let (width, batch) = (rows.width(), loaded.session.program(PREDICT).batch);
     let mut mistakes: Vec<Diag> = vec![];
     loop {
@@ -145,7 +174,7 @@ fn run(
         }
         if n > 0 && mistakes.is_empty() {
             loaded.session.run(PREDICT, n, 0);
-            table.rows(loaded.session.output(PREDICT, OUTPUT, n), n, sink).map_err(Stop::Io)?;
+            table.rows(loaded.session.output(PREDICT, OUTPUT, n), n, None, sink).map_err(Stop::Io)?;
         }
         if n < batch {
             break;
@@ -179,7 +208,7 @@ fn print(spool: &mut File) -> Result<()> {
 }
 
 /// Predictions as CSV.
-struct Table<'a> {
+pub(super) struct Table<'a> {
     target: &'a TargetEncoding,
     probabilities: bool,
     scores: Scores,
@@ -188,8 +217,9 @@ struct Table<'a> {
 }
 
 impl Table<'_> {
-    fn header(&self, sink: &mut dyn Write) -> io::Result<()> {
-        let mut cells: Vec<String> = vec![];
+    /// `files`: rows begin with the name of a file.
+    pub fn header(&self, files: bool, sink: &mut dyn Write) -> io::Result<()> {
+        let mut cells: Vec<String> = files.then(|| "file".to_string()).into_iter().collect();
         match self.target {
             TargetEncoding::Classes { names, .. } => {
                 cells.push("prediction".into());
@@ -197,6 +227,7 @@ impl Table<'_> {
                     cells.extend(names.iter().map(|n| quoted(&format!("p_{n}"))));
                 }
             }
+            TargetEncoding::Mask { .. } => unreachable!("masks are written as pictures"),
             TargetEncoding::Values { columns } if columns.len() == 1 => cells.push("prediction".into()),
             TargetEncoding::Values { columns } => {
                 cells.extend(columns.iter().map(|c| quoted(&format!("prediction_{}", c.name))));
@@ -206,11 +237,21 @@ impl Table<'_> {
         writeln!(sink, "{}", cells.join(","))
     }
 
-    fn rows(&mut self, predictions: &[f32], n: usize, sink: &mut dyn Write) -> io::Result<()> {
+    pub fn rows(
+        &mut self,
+        predictions: &[f32],
+        n: usize,
+        files: Option<&[String]>,
+        sink: &mut dyn Write,
+    ) -> io::Result<()> {
         Loaded::convert(self.scores, self.units, predictions, &mut self.buffer);
-        for row in self.buffer.chunks_exact(self.buffer.len() / n) {
+        for (i, row) in self.buffer.chunks_exact(self.buffer.len() / n).enumerate() {
+            if let Some(files) = files {
+                write!(sink, "{},", quoted(&files[i]))?;
+            }
             match self.target {
                 TargetEncoding::Classes { names, .. } => class_row(names, row, self.probabilities, sink)?,
+                TargetEncoding::Mask { .. } => unreachable!("masks are written as pictures"),
                 TargetEncoding::Values { columns } => {
                     for (i, (value, column)) in row.iter().zip(columns).enumerate() {
                         let comma = if i == 0 { "" } else { "," };

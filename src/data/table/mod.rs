@@ -245,6 +245,7 @@ impl TableSpec {
                 let indices: Vec<usize> = layout.with_role(Role::Target).collect();
                 encode::values(columns, &indices, fitted)
             }
+            TargetEncoding::Mask { .. } => unreachable!("a table has no masks"),
             TargetEncoding::NextToken => unreachable!("a table's target is in its columns"),
         };
         let weights = layout.with_role(Role::Weight).next().map(|index| {

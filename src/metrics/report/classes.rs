@@ -13,6 +13,8 @@ pub struct Classes {
     /// Row-major; a row for each true class.
     counts: Vec<u64>,
     binary: Option<Binary>,
+    /// Rows are pixels: areas overlap.
+    pixels: bool,
 }
 
 /// Of one class, or averaged over all.
@@ -20,22 +22,30 @@ struct Measures {
     precision: f64,
     recall: f64,
     f1_score: f64,
+    /// Intersection over union; None where the class does not occur, as in `mean_iou`.
+    iou: Option<f64>,
     support: u64,
 }
 
 impl Measures {
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, pixels: bool) -> Vec<String> {
         let [precision, recall, f1] = [self.precision, self.recall, self.f1_score].map(number);
-        vec![precision, recall, f1, self.support.to_string()]
+        let iou = pixels.then(|| self.iou.map_or(String::new(), number));
+        let cells = [precision, recall, f1].into_iter().chain(iou);
+        cells.chain([self.support.to_string()]).collect()
     }
 
-    fn json(&self) -> Json {
-        json!({
+    fn json(&self, pixels: bool) -> Json {
+        let mut json = json!({
             "precision": self.precision,
             "recall": self.recall,
             "f1_score": self.f1_score,
             "support": self.support,
-        })
+        });
+        if pixels {
+            json["iou"] = json!(self.iou);
+        }
+        json
     }
 }
 
@@ -48,7 +58,13 @@ impl Classes {
             names: (0..classes).map(name).collect(),
             counts: vec![0; classes * classes],
             binary: (classes == 2).then(Binary::default),
+            pixels: false,
         }
+    }
+
+    /// Of masks, where a row is a pixel; there are too many for the area under a curve.
+    pub fn of_pixels(names: &[String], units: usize) -> Classes {
+        Classes { binary: None, pixels: true, ..Classes::new(names, units) }
     }
 
     pub fn add(&mut self, y_true: &[f32], y_pred: &[f32]) {
@@ -73,6 +89,7 @@ impl Classes {
             recall: ratio(right, support as f64),
             // 2 P R / (P + R), without dividing twice.
             f1_score: ratio(2.0 * right, (support + predicted) as f64),
+            iou: (support + predicted > 0).then(|| right / ((support + predicted) as f64 - right)),
             support,
         }
     }
@@ -80,10 +97,12 @@ impl Classes {
     fn average(&self, all: &[Measures], weight: impl Fn(&Measures) -> f64) -> Measures {
         let whole: f64 = all.iter().map(&weight).sum();
         let mean = |of: fn(&Measures) -> f64| ratio(all.iter().map(|m| weight(m) * of(m)).sum(), whole);
+        let occur = || all.iter().filter_map(|m| Some((weight(m), m.iou?)));
         Measures {
             precision: mean(|m| m.precision),
             recall: mean(|m| m.recall),
             f1_score: mean(|m| m.f1_score),
+            iou: Some(ratio(occur().map(|(w, iou)| w * iou).sum(), occur().map(|(w, _)| w).sum())),
             support: all.iter().map(|m| m.support).sum(),
         }
     }
@@ -97,12 +116,16 @@ impl Classes {
         let right: u64 = (0..self.names.len()).map(|class| self.count(class, class)).sum();
         let macro_average = self.average(&all, |_| 1.0);
         let samples = macro_average.support;
-        let mut rows = vec![head(&["precision", "recall", "f1_score", "support"])];
-        rows.extend(self.names.iter().zip(&all).map(|(name, m)| (name.clone(), m.cells())));
+        let iou = if self.pixels { &["iou"][..] } else { &[] };
+        let mut rows = vec![head(&[&["precision", "recall", "f1_score"], iou, &["support"]].concat())];
+        rows.extend(self.names.iter().zip(&all).map(|(name, m)| (name.clone(), m.cells(self.pixels))));
         let accuracy = number(ratio(right as f64, samples as f64));
-        rows.push(("accuracy".into(), vec![String::new(), String::new(), accuracy, samples.to_string()]));
-        rows.push(("macro average".into(), macro_average.cells()));
-        rows.push(("weighted average".into(), self.average(&all, |m| m.support as f64).cells()));
+        let none = |cells: usize| vec![String::new(); cells];
+        let cells = [none(2), vec![accuracy], none(iou.len()), vec![samples.to_string()]].concat();
+        rows.push(("accuracy".into(), cells));
+        rows.push(("macro average".into(), macro_average.cells(self.pixels)));
+        let weighted = self.average(&all, |m| m.support as f64);
+        rows.push(("weighted average".into(), weighted.cells(self.pixels)));
         let mut out = aligned(&rows);
         if let Some(binary) = &self.binary {
             out.push('\n');
@@ -165,7 +188,7 @@ impl Classes {
     pub fn json(&self) -> Map<String, Json> {
         let all = self.all();
         let per_class = self.names.iter().zip(&all).map(|(name, measures)| {
-            let mut json = measures.json();
+            let mut json = measures.json(self.pixels);
             json["class"] = json!(name);
             json
         });
@@ -174,8 +197,8 @@ impl Classes {
         out.insert("classes".into(), json!(self.names));
         out.insert("confusion_matrix".into(), json!(matrix));
         out.insert("per_class".into(), per_class.collect());
-        out.insert("macro_average".into(), self.average(&all, |_| 1.0).json());
-        out.insert("weighted_average".into(), self.average(&all, |m| m.support as f64).json());
+        out.insert("macro_average".into(), self.average(&all, |_| 1.0).json(self.pixels));
+        out.insert("weighted_average".into(), self.average(&all, |m| m.support as f64).json(self.pixels));
         if let Some(binary) = &self.binary {
             let positive = &all[1];
             let json = json!({

@@ -1,7 +1,7 @@
 //! What `nntrain eval` says of an output besides its metrics.
 //!
 //! For classes: precision, recall, F1 and support of each, their averages, and the confusion
-//! matrix; for two classes also the four counts and the exact area under the ROC curve; for values:
+//! matrix, for masks also the intersection over union of each; for two classes also the four counts and the exact area under the ROC curve; for values:
 //! errors in the target's own units. Every row counts once, whatever its sample's weight. What
 //! would be divided by nothing is 0, as in Keras and scikit-learn.
 
@@ -37,6 +37,9 @@ impl Report {
             TargetEncoding::Classes { names, .. } => {
                 Kind::Classes(classes::Classes::new(names, output.units()))
             }
+            TargetEncoding::Mask { names, .. } => {
+                Kind::Classes(classes::Classes::of_pixels(names, output.units()))
+            }
             TargetEncoding::Values { columns } => Kind::Values(values::Values::new(columns)),
             TargetEncoding::NextToken => Kind::Tokens(tokens::Tokens::default()),
         };
@@ -46,8 +49,10 @@ impl Report {
     /// Takes in a batch. Classes are judged by the largest of their units, and a single unit by
     /// whether it is above 0.5: it must be a probability.
     pub fn update(&mut self, y_true: &[f32], y_pred: &[f32]) {
+        let counts = self.output.classes_that_count();
         let true_rows = y_true.chunks_exact(self.output.row_target_width());
-        for (y_true, y_pred) in true_rows.zip(y_pred.chunks_exact(self.output.units())) {
+        let rows = true_rows.zip(y_pred.chunks_exact(self.output.units()));
+        for (y_true, y_pred) in rows.filter(|(t, _)| counts.is_none_or(|classes| t[0] < classes)) {
             match &mut self.kind {
                 Kind::Classes(classes) => classes.add(y_true, y_pred),
                 Kind::Values(values) => values.add(y_true, y_pred),

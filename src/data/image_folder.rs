@@ -1,0 +1,380 @@
+//! `image_folder`: pictures in files, PNG or JPEG; the folder that a picture is in is its class.
+//!
+//! ```toml
+//! [dataset]
+//! type = "image_folder"
+//! train = "flowers"          # flowers/rose/1.jpg, ...; or flowers/train/rose and flowers/test/rose
+//! image_size = [64, 64]
+//! validation = 0.2
+//! ```
+//!
+//! Keras: `image_dataset_from_directory`: classes are the folders' names in order, pictures are resized as
+//! there. Other than there they are kept in memory as bytes, and 0 to 1 unless `normalize = "none"`.
+//! Samples are the first picture of each class, then the second of each, and so on, so that a `limit`
+//! meets all classes.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::fields::Fields;
+use crate::config::read::FilePath;
+use crate::config::registry::Entry;
+use crate::data::common::{Common, LabelMode};
+use crate::data::images::{Images, Labelled, PixelScale};
+use crate::data::labelled;
+use crate::data::mask_folder::MaskFolder;
+use crate::data::mistakes::Mistakes;
+use crate::data::pictures::folder::{self, Contents, contents, locate};
+use crate::data::pictures::load::{self, MemoryLimit, Size};
+use crate::data::preprocessing::{Preprocessing, TargetEncoding};
+use crate::data::source::Fingerprint;
+use crate::data::split::{Offers, Validation};
+use crate::data::{Dataset, DatasetSpec, LoadContext, Part};
+use crate::diag::{At, Diag, Result, suggest};
+use crate::kernels::par::Pool;
+
+pub const ENTRY: Entry<dyn DatasetSpec> = Entry {
+    name: "image_folder",
+    aliases: &[],
+    about: "PNG and JPEG files, one folder for each class",
+    parse: |f| match f.key("task").or(Task::Classification) {
+        Task::Classification => Box::new(ImageFolder::read(f)),
+        Task::Segment => Box::new(MaskFolder::read(f)),
+    },
+};
+
+/// What is said of a picture: its class, or that of each pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Classification,
+    Segment,
+}
+
+crate::words!(Task, Classification = "classification", Segment = "segment");
+
+#[derive(Debug)]
+struct ImageFolder {
+    train: Place,
+    test: Option<Place>,
+    size: Size,
+    scale: PixelScale,
+    label_mode: LabelMode,
+    memory: MemoryLimit,
+    common: Common,
+}
+
+/// A folder that the config names.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub path: String,
+    pub at: At,
+}
+
+impl ImageFolder {
+    fn read(f: &mut Fields<'_>) -> ImageFolder {
+        let FilePath(train) = f.key("train").required();
+        let train = Place { path: train, at: f.place("train") };
+        let test: Option<FilePath> = f.key("test").optional();
+        let test = test.map(|FilePath(path)| Place { path, at: f.place("test") });
+        ImageFolder {
+            train,
+            test,
+            size: read_size(f),
+            scale: f.key("normalize").or(PixelScale::Unit),
+            label_mode: f.key("label_mode").or(LabelMode::Int),
+            memory: read_memory(f),
+            common: Common::read(f, Offers { test: true, columns: false }),
+        }
+    }
+
+    fn images(&self, class_names: Vec<String>) -> Images {
+        Images {
+            scale: self.scale,
+            label_mode: self.label_mode,
+            common: self.common.clone(),
+            shape: self.size,
+            largest: 255.0,
+            column: "label",
+            class_names,
+        }
+    }
+
+    /// The folders of the training and the test part.
+    fn roots(&self, cx: &LoadContext) -> Result<(PathBuf, Option<PathBuf>), Diag> {
+        let train = locate(cx, &self.train.path, &self.train.at)?;
+        let test = self.test.as_ref().map(|test| locate(cx, &test.path, &test.at)).transpose()?;
+        let (inner, held_out) = (train.join("train"), train.join("test"));
+        let (train, test) = match test {
+            None if inner.is_dir() && held_out.is_dir() => (inner, Some(held_out)),
+            test => (train, test),
+        };
+        if test.is_none()
+            && let Validation::Test = self.common.validation
+        {
+            let message = format!("validation = \"test\", but `{}` has no test part", train.display());
+            let diag = Diag::new(message).at(&self.train.at);
+            return Err(diag.hint("give `test = \"DIR\"`, or folders train and test, or a fraction"));
+        }
+        Ok((train, test))
+    }
+
+    /// Decodes listed pictures.
+    fn decode(
+        &self,
+        pool: &Pool,
+        listed: Listed,
+        fingerprint: &mut Fingerprint,
+        mistakes: &mut Mistakes,
+    ) -> Labelled {
+        let pixels = load::pictures(pool, &listed.files, self.size, fingerprint, mistakes);
+        Labelled { pixels, labels: listed.labels }
+    }
+}
+
+/// `image_size` and `channels`.
+pub(super) fn read_size(f: &mut Fields<'_>) -> Size {
+    read_size_or(f, [256, 256])
+}
+
+pub(super) fn read_size_or(f: &mut Fields<'_>, default: [usize; 2]) -> Size {
+    let [height, width] = f.key("image_size").at_least(1).or(default);
+    let channels: usize = f.key("channels").or(3);
+    if ![1, 3].contains(&channels) {
+        f.error("channels", format!("must be 3 (colours) or 1 (grey), got {channels}"), None);
+    }
+    [height, width, channels]
+}
+
+pub(super) fn read_memory(f: &mut Fields<'_>) -> MemoryLimit {
+    let megabytes = f.key("memory_limit").at_least(1).optional();
+    MemoryLimit { megabytes, at: f.place(if f.has("memory_limit") { "memory_limit" } else { "type" }) }
+}
+
+/// Files and their class numbers.
+#[derive(Debug, Default)]
+struct Listed {
+    files: Vec<PathBuf>,
+    labels: Vec<u32>,
+}
+
+impl Listed {
+    /// The first of each class, then the second of each.
+    fn in_turns(classes: &[(u32, Vec<PathBuf>)]) -> Listed {
+        let longest = classes.iter().map(|(_, files)| files.len()).max().unwrap_or(0);
+        let mut listed = Listed::default();
+        for i in 0..longest {
+            for (class, files) in classes.iter().filter(|(_, files)| files.len() > i) {
+                listed.files.push(files[i].clone());
+                listed.labels.push(*class);
+            }
+        }
+        listed
+    }
+
+    fn truncate(&mut self, samples: usize) {
+        self.files.truncate(samples);
+        self.labels.truncate(samples);
+    }
+}
+
+/// The classes' names and the pictures of each, by number. Notes what was left out.
+fn classes(root: &Path, notes: &mut Vec<String>) -> Result<(Vec<String>, Listed), Diag> {
+    let Contents { folders, pictures, others } = contents(root)?;
+    let mut left_out = pictures.len() + others;
+    let names: Vec<String> = folders.iter().map(|f| folder::name(f)).collect();
+    let mut files = vec![];
+    for (class, inside) in (0..).zip(&folders) {
+        let (found, others) = folder::pictures(inside)?;
+        left_out += others;
+        files.push((class, found));
+    }
+    if left_out > 0 {
+        notes.push(format!(
+            "{}: {left_out} files were left out: no PNG or JPEG in a class's folder",
+            root.display()
+        ));
+    }
+    Ok((names, Listed::in_turns(&files)))
+}
+
+/// The pictures of a folder whose classes must be known.
+fn of_known_classes(root: &Path, known: &[String], notes: &mut Vec<String>) -> Result<Listed, Diag> {
+    let (names, mut listed) = classes(root, notes)?;
+    let mut numbers = vec![];
+    for name in &names {
+        let Some(number) = known.iter().position(|k| k == name) else {
+            let choices: Vec<&str> = known.iter().map(String::as_str).collect();
+            let message = format!("`{}` is no class of the training part", root.join(name).display());
+            return Err(Diag::new(message).maybe_hint(suggest(name, &choices)));
+        };
+        numbers.push(number as u32);
+    }
+    listed.labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
+    if listed.files.is_empty() {
+        return Err(nothing(root));
+    }
+    Ok(listed)
+}
+
+fn nothing(root: &Path) -> Diag {
+    let message = format!("`{}` holds no pictures in folders of classes", root.display());
+    Diag::new(message).hint("it needs one folder for each class, with PNG or JPEG files inside")
+}
+
+impl DatasetSpec for ImageFolder {
+    fn has_validation(&self) -> bool {
+        self.common.has_validation()
+    }
+
+    fn load(&self, cx: &LoadContext) -> Result<Dataset> {
+        let (train_root, test_root) = self.roots(cx)?;
+        let mut notes = vec![];
+        let (names, mut train) = classes(&train_root, &mut notes)?;
+        if train.files.is_empty() {
+            return Err(nothing(&train_root).at(&self.train.at).into());
+        }
+        if names.len() < 2 {
+            let message = format!("`{}` has one class, `{}`", train_root.display(), names[0]);
+            let diag = Diag::new(message).at(&self.train.at);
+            return Err(diag.hint("a classifier needs two or more folders to tell apart").into());
+        }
+        train.truncate(self.common.limited(train.files.len()));
+        let test = test_root.map(|root| of_known_classes(&root, &names, &mut notes)).transpose()?;
+        let count = train.files.len() + test.as_ref().map_or(0, |t| t.files.len());
+        self.memory.check(count, self.size.iter().product())?;
+        let mut fingerprint = Fingerprint::default();
+        fingerprint.update(names.join("\n").as_bytes());
+        let pool = Pool::new(cx.threads);
+        let mut mistakes = Mistakes::default();
+        let train = self.decode(&pool, train, &mut fingerprint, &mut mistakes);
+        let test = test.map(|test| self.decode(&pool, test, &mut fingerprint, &mut mistakes));
+        mistakes.finish()?;
+        let mut dataset = self.images(names).dataset(train, test, cx.seed, fingerprint)?;
+        dataset.notes.extend(notes);
+        Ok(dataset)
+    }
+
+    /// A folder with folders of the same classes (or one with `test` in it), or a CSV with a label column.
+    fn load_other(&self, path: &Path, fitted: &Preprocessing) -> Result<Part> {
+        if !path.is_dir() {
+            return labelled::load(path, fitted, None);
+        }
+        let TargetEncoding::Classes { names, .. } = &fitted.target else {
+            return Err(Diag::new("the model was not trained on classes").into());
+        };
+        let (inner, held_out) = (path.join("train"), path.join("test"));
+        let root = if inner.is_dir() && held_out.is_dir() { &held_out } else { path };
+        let listed = of_known_classes(root, names, &mut vec![])?;
+        let mut mistakes = Mistakes::default();
+        let pool = Pool::new(load::threads());
+        let samples = self.decode(&pool, listed, &mut Fingerprint::default(), &mut mistakes);
+        mistakes.finish()?;
+        Ok(Part::whole(self.images(names.clone()).table(samples)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::pictures::codec::tests::{grey_jpeg, grey_png};
+    use crate::data::testing::{Folder, dataset};
+    use crate::diag::Failure;
+
+    fn load(folder: &Folder, keys: &str) -> Result<Dataset> {
+        let keys = format!("type = \"image_folder\", image_size = [2, 2], channels = 1, {keys}");
+        dataset(&keys).map_err(Failure::Input)?.load(&folder.context())
+    }
+
+    fn said(folder: &Folder, keys: &str) -> String {
+        load(folder, keys).unwrap_err().diags().iter().map(|d| d.to_string()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Pixels times 255 and class of each sample.
+    fn samples(part: &Part) -> Vec<(Vec<f32>, f32)> {
+        let sample = |position: u32| {
+            let (mut x, mut y) = (vec![0.0; part.table.inputs.width()], [0.0]);
+            part.gather(&Pool::new(1), &[position], &mut x, &mut y, &mut [0.0]);
+            (x.iter().map(|x| (x * 255.0).round()).collect(), y[0])
+        };
+        (0..part.len() as u32).map(sample).collect()
+    }
+
+    fn two_classes() -> Folder {
+        let folder = Folder::new();
+        for (name, value) in [("d/cat/1.png", 1), ("d/cat/2.png", 2), ("d/ant/9.png", 9), ("d/ant/x.txt", 0)]
+        {
+            folder.write(name, grey_png(2, 2, &[value; 4]));
+        }
+        folder.write("d/cat/3.jpg", grey_jpeg());
+        folder
+    }
+
+    #[test]
+    fn folders_are_classes_and_take_turns() {
+        let folder = two_classes();
+        let data = load(&folder, "train = \"d\"").unwrap();
+        assert_eq!(data.preprocessing.classes().unwrap(), ["ant", "cat"]);
+        let (found, classes): (Vec<f32>, Vec<f32>) =
+            samples(&data.train).iter().map(|(x, y)| (x[0], *y)).unzip();
+        assert_eq!((found, classes), (vec![9.0, 1.0, 2.0, 128.0], vec![0.0, 1.0, 1.0, 1.0]));
+        assert!(data.notes[0].contains("ant 1, cat 3"), "{:?}", data.notes);
+        assert!(data.notes[1].contains("1 files were left out"), "{:?}", data.notes);
+        let limited = load(&folder, "train = \"d\", limit = 2").unwrap();
+        assert_eq!(limited.train.len(), 2);
+        let before = data.fingerprint;
+        folder.write("d/cat/2.png", grey_png(2, 2, &[3; 4]));
+        assert_ne!(load(&folder, "train = \"d\"").unwrap().fingerprint, before);
+    }
+
+    #[test]
+    fn train_and_test_are_found_by_themselves() {
+        let folder = Folder::new();
+        for (name, value) in [("d/train/a/1.png", 1), ("d/train/b/2.png", 2), ("d/test/b/3.png", 3)] {
+            folder.write(name, grey_png(1, 1, &[value]));
+        }
+        let keys = "train = \"d\", validation = \"test\"";
+        let data = load(&folder, keys).unwrap();
+        assert_eq!((data.train.len(), samples(&data.test.unwrap())), (2, vec![(vec![3.0; 4], 1.0)]));
+        assert_eq!(data.validation.unwrap().len(), 1);
+        let spec = dataset("type = \"image_folder\", image_size = 2, channels = 1, train = \"d\"").unwrap();
+        let other = spec.load_other(&folder.context().config_dir.join("d"), &data.preprocessing).unwrap();
+        assert_eq!(samples(&other), [(vec![3.0; 4], 1.0)]);
+        folder.write("d/test/bb/3.png", grey_png(1, 1, &[1]));
+        assert!(said(&folder, keys).contains("bb` is no class of the training part"));
+    }
+
+    #[test]
+    fn every_bad_picture_is_named() {
+        let folder = two_classes();
+        folder.write("d/ant/bad.png", "no picture");
+        folder.write("d/cat/half.png", &grey_png(9, 9, &[1; 81])[..50]);
+        let said = said(&folder, "train = \"d\"");
+        assert!(said.contains("bad.png` is not a PNG or JPEG"), "{said}");
+        assert!(said.contains("half.png` is a broken PNG"), "{said}");
+    }
+
+    #[test]
+    fn mistakes_name_what_to_change() {
+        let folder = two_classes();
+        folder.write("one/a/1.png", grey_png(1, 1, &[1]));
+        folder.write("none/readme.txt", "");
+        for (keys, part) in [
+            ("train = \"nowhere\"", "no folder `nowhere`"),
+            ("train = \"one\"", "has one class, `a`"),
+            ("train = \"none\"", "holds no pictures in folders of classes"),
+            ("train = \"d\", validation = \"test\"", "has no test part"),
+            ("train = \"d\", test = \"one\"", "a` is no class of the training part"),
+        ] {
+            let said = said(&folder, keys);
+            assert!(said.contains(part), "{keys}: {said}");
+        }
+        let big = "type = \"image_folder\", train = \"d\", image_size = 700, memory_limit = 2";
+        let failure = dataset(big).unwrap().load(&folder.context()).unwrap_err();
+        let said = failure.diags()[0].to_string();
+        assert!(
+            said.contains("4 pictures of 1470000 bytes take 6 MB of memory; memory_limit is 2 MB"),
+            "{said}"
+        );
+        let wrong = dataset("type = \"image_folder\", train = \"d\", channels = 4").unwrap_err();
+        assert!(wrong[0].message.contains("3 (colours) or 1 (grey), got 4"));
+    }
+}

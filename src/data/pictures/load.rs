@@ -1,0 +1,107 @@
+//! Many pictures into memory at once, decoded on all threads.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
+use super::{Picture, codec, resize};
+use crate::data::mistakes::Mistakes;
+use crate::data::source::Fingerprint;
+use crate::diag::{At, Diag, Result};
+use crate::exec::machine;
+use crate::kernels::par::{Pool, for_chunks};
+
+/// Height, width, channels.
+pub type Size = [usize; 3];
+
+/// How many bytes of pixels may be kept.
+#[derive(Clone, Debug)]
+pub struct MemoryLimit {
+    /// As the config says, in MB of 10^6 bytes; else what the machine has.
+    pub megabytes: Option<usize>,
+    pub at: At,
+}
+
+impl MemoryLimit {
+    /// Refuses more than the limit, before anything is read.
+    pub fn check(&self, pictures: usize, bytes_each: usize) -> Result<(), Diag> {
+        let needed = pictures as u128 * bytes_each as u128;
+        let given = self.megabytes.map(|mb| mb as u128 * 1_000_000);
+        let machine = machine::memory().map(|bytes| bytes as u128);
+        let Some(limit) = given.or(machine).filter(|limit| needed > *limit) else { return Ok(()) };
+        let megabytes = |bytes: u128| bytes.div_ceil(1_000_000);
+        let whose = if given.is_some() { "memory_limit is" } else { "this machine has" };
+        let message = format!(
+            "{pictures} pictures of {bytes_each} bytes take {} MB of memory; {whose} {} MB",
+            megabytes(needed),
+            limit / 1_000_000
+        );
+        Err(Diag::new(message).at(&self.at).hint(format!(
+            "choose a smaller image_size or a `limit`{}",
+            if given.is_some() { ", or raise memory_limit" } else { "" }
+        )))
+    }
+}
+
+/// A picture of a file, brought to the size.
+pub fn read(path: &Path, size: Size) -> Result<(Vec<u8>, Picture), String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"))?;
+    sized(&bytes, size)
+}
+
+/// The picture at the size, and as it is stored.
+fn sized(bytes: &[u8], [height, width, channels]: Size) -> Result<(Vec<u8>, Picture), String> {
+    let picture = codec::decode(bytes, channels)?;
+    Ok((resize::bilinear(&picture, height, width), picture))
+}
+
+/// Reads pictures to one after the other, each of `size`.
+///
+/// # Errors
+/// Every file that cannot be read or decoded.
+pub fn pictures(
+    pool: &Pool,
+    files: &[PathBuf],
+    size: Size,
+    fingerprint: &mut Fingerprint,
+    mistakes: &mut Mistakes,
+) -> Vec<u8> {
+    let width = size.iter().product();
+    all(pool, files, width, fingerprint, mistakes, |_, bytes| Ok(sized(bytes, size)?.0))
+}
+
+/// Reads files to `width` bytes each, made by `decode` of the file's number and contents. The fingerprint
+/// takes in what each file holds.
+pub fn all(
+    pool: &Pool,
+    files: &[PathBuf],
+    width: usize,
+    fingerprint: &mut Fingerprint,
+    mistakes: &mut Mistakes,
+    decode: impl Fn(usize, &[u8]) -> Result<Vec<u8>, String> + Sync,
+) -> Vec<u8> {
+    let mut kept = vec![0; files.len() * width];
+    let outcomes: Vec<OnceLock<Result<[u8; 32], String>>> = files.iter().map(|_| OnceLock::new()).collect();
+    for_chunks(pool, &mut kept, width, |i, out| {
+        let bytes = std::fs::read(&files[i]).map_err(|e| format!("cannot be read: {e}"));
+        let outcome = bytes.and_then(|bytes| {
+            out.copy_from_slice(&decode(i, &bytes)?);
+            Ok(Sha256::digest(&bytes).into())
+        });
+        // Each number comes once.
+        let _ = outcomes[i].set(outcome);
+    });
+    for (path, outcome) in files.iter().zip(outcomes) {
+        match outcome.into_inner().expect("every file was read") {
+            Ok(digest) => fingerprint.update(&digest),
+            Err(why) => mistakes.push_with(|| Diag::new(format!("`{}` {why}", path.display()))),
+        }
+    }
+    kept
+}
+
+/// Threads that a pool for reading may have where nobody says how many.
+pub fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
