@@ -67,9 +67,7 @@ fn every_config_compiles() {
         // Data that does not ship is stood for by its shape.
         let stand_in = if text.contains("mnist\"") {
             Some(image(10, &[28, 28, 1], one_hot))
-        } else if text.contains("\"cifar10\"") {
-            Some(image(10, &[32, 32, 3], one_hot))
-        } else if text.contains("\"image_folder\"") {
+        } else if text.contains("\"cifar10\"") || text.contains("\"image_folder\"") {
             Some(image(10, &[32, 32, 3], one_hot))
         } else {
             None
