@@ -11,22 +11,17 @@ use crate::diag::{Diag, Result};
 /// # Errors
 /// Only one class; two texts for one number (`1` and `1.0`).
 pub fn names(columns: &Columns, target: usize, used: &Used, header: &Header) -> Result<Vec<String>> {
-    let mut names = columns.columns[target].texts().names.clone();
-    let values: Option<Vec<f64>> = names.iter().map(|n| n.parse().ok()).collect();
-    match values {
-        None => names.sort(),
-        Some(values) => {
-            let mut pairs: Vec<(f64, String)> = values.into_iter().zip(names).collect();
-            pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-            if let Some(pair) = pairs.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-                let message = format!(
-                    "classes `{}` and `{}` of `{}` are the same number written in two ways",
-                    pair[0].1, pair[1].1, used.name
-                );
-                return Err(Diag::new(message).at(&header.at(used.column)).into());
-            }
-            names = pairs.into_iter().map(|(_, name)| name).collect();
-        }
+    let names = in_order(columns.columns[target].texts().names.clone());
+    let value = |name: &String| name.parse::<f64>().ok();
+    if let Some(pair) =
+        names.windows(2).find(|pair| value(&pair[0]).is_some() && value(&pair[0]) == value(&pair[1]))
+        && names.iter().all(|name| value(name).is_some())
+    {
+        let message = format!(
+            "classes `{}` and `{}` of `{}` are the same number written in two ways",
+            pair[0], pair[1], used.name
+        );
+        return Err(Diag::new(message).at(&header.at(used.column)).into());
     }
     if names.len() < 2 {
         let message = format!("the target `{}` has only one class: `{}`", used.name, names.concat());
@@ -40,13 +35,14 @@ pub fn names(columns: &Columns, target: usize, used: &Used, header: &Header) -> 
 
 /// Different names, by number if all of them are numbers, else by text.
 pub fn in_order(mut names: Vec<String>) -> Vec<String> {
-    names.sort();
-    names.dedup();
-    let value = |name: &String| name.parse::<f64>().ok();
-    if names.iter().all(|n| value(n).is_some()) {
-        names.sort_by(|a, b| value(a).partial_cmp(&value(b)).unwrap_or(std::cmp::Ordering::Equal));
-    }
-    names
+    let values: Option<Vec<f64>> = names.iter().map(|n| n.parse().ok()).collect();
+    let Some(values) = values else {
+        names.sort();
+        return names;
+    };
+    let mut pairs: Vec<(f64, String)> = values.into_iter().zip(names).collect();
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    pairs.into_iter().map(|(_, name)| name).collect()
 }
 
 /// The class number of each row.

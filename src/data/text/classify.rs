@@ -114,7 +114,10 @@ impl DatasetSpec for Texts {
         let mut fingerprint = Fingerprint::default();
         let path = places::find(cx, "text", &self.train.0, &self.train.1)?;
         let mut read = self.read_file(&path, &self.train.1, &mut fingerprint)?;
-        let names = classes::in_order(read.classes.clone());
+        let mut names = read.classes.clone();
+        names.sort();
+        names.dedup();
+        let names = classes::in_order(names);
         if names.len() < 2 {
             let message = format!("the target `{}` has only one class: `{}`", self.target.0, names.concat());
             return Err(Diag::new(message).at(&self.target.1).into());
