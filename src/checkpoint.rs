@@ -51,6 +51,9 @@ pub struct Meta {
 pub struct Resume {
     pub optimizer_iterations: u64,
     pub optimizer_scalars: Vec<Bits64>,
+    /// The same of the optimizers after the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_optimizers: Vec<(u64, Vec<Bits64>)>,
     pub callbacks: crate::callbacks::State,
     /// Sums of a begun epoch; `None` between epochs.
     pub begun: Option<Begun>,
@@ -63,7 +66,17 @@ pub struct Resume {
 pub struct Begun {
     /// Steps done in this epoch.
     pub steps: usize,
+    #[serde(flatten)]
+    pub sums: Sums,
+}
+
+/// What was measured in a begun epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sums {
     pub loss_sum: Bits64,
+    /// Of each output's loss, and of those that layers add.
+    #[serde(default)]
+    pub loss_parts: Vec<Bits64>,
     pub samples: usize,
     /// State of each metric's accumulator.
     pub metrics: Vec<Vec<Bits64>>,

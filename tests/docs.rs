@@ -56,5 +56,5 @@ fn the_example_of_blocks_is_read() {
     let rest = "[dataset]\ntype = \"digits\"\n[training]\noptimizer = \"adam\"\nloss = \"mse\"\n";
     let read = Experiment::parse("README.md", &format!("{example}{rest}"), &[], Path::new("."), "x");
     let experiment = read.unwrap_or_else(|f| panic!("{}", f.diags()[0]));
-    assert_eq!(experiment.network.layers.len(), 4 * 4);
+    assert_eq!(experiment.task.networks()[0].layers.len(), 4 * 4);
 }

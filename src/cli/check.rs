@@ -38,7 +38,7 @@ fn check_one(config: &Path, sets: &[String], options: &Options) -> Result<String
     let (batch, samples) = (prepared.batch_size(), prepared.dataset.train.len());
     let programs = model.plan(Purpose::Train, batch, options.threads())?;
     let training = &prepared.experiment.training;
-    let memory = bytes(training_bytes(&model.params, &programs, &training.optimizer));
+    let memory = bytes(training_bytes(&model.params, &programs, &prepared.experiment.task));
     let forward: f64 = model.rows.iter().map(|r| r.flops).sum();
     // Forward, and both gradients of about the same work each.
     let work = 3.0 * forward * samples as f64;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::cli::args::SummaryArgs;
 use crate::diag::Result;
 use crate::model::Experiment;
+use crate::model::experiment::Task;
 use crate::model::lower::{EVAL, Model, PREDICT, Purpose, TRAIN};
 use crate::report::table::{Align, bytes, count, flops, table};
 use crate::shape::Shape;
@@ -29,7 +30,8 @@ pub fn summary(args: &SummaryArgs) -> Result<String> {
     };
     let mut text = layers(&experiment.name, &model);
     let (trained, frozen) = model.params.counts();
-    let slots = experiment.training.optimizer.numbers_per_weight();
+    let Task::Supervised(task) = &experiment.task;
+    let slots = task.optimizer.numbers_per_weight();
     let work: f64 = model.rows.iter().map(|r| r.flops).sum();
     let programs = model.plan(Purpose::Train, batch, options.threads())?;
     let number = size_of::<f32>();
@@ -37,7 +39,7 @@ pub fn summary(args: &SummaryArgs) -> Result<String> {
     writeln!(text, "Other weights     {:>14}   {}", count(frozen), bytes(frozen * number)).unwrap();
     writeln!(text, "Optimizer state   {:>14}   {}", count(trained * slots), bytes(trained * slots * number))
         .unwrap();
-    let total = training_bytes(&model.params, &programs, &experiment.training.optimizer);
+    let total = training_bytes(&model.params, &programs, &experiment.task);
     writeln!(text, "Memory of training with batch {batch}: {}, besides the data", bytes(total)).unwrap();
     let arena = |p: usize| bytes(programs[p].arena_len * number);
     writeln!(

@@ -9,6 +9,7 @@ use crate::diag::Result;
 use crate::exec::machine::{self, Bound, Peaks};
 use crate::kernels::isa::isa;
 use crate::model::Experiment;
+use crate::model::experiment::Task;
 use crate::report::table::{Align, bytes, count, table};
 use crate::train::Prepared;
 use crate::train::timing::{self, Cost, LayerCost, Timing};
@@ -19,7 +20,8 @@ pub fn time(args: &TimeArgs) -> Result<String> {
     let options = args.common.options(true);
     let (prepared, model) = Prepared::new(Experiment::open(&args.config, &args.sets())?, &options)?;
     let mut trainer = Trainer::new(&prepared, &model, options.pool())?;
-    let optimizer = &prepared.experiment.training.optimizer;
+    let Task::Supervised(task) = &prepared.experiment.task;
+    let optimizer = &task.optimizer;
     let pool = trainer.session.pool().clone();
     let working_set = timing::working_set(&trainer.session, optimizer);
     let peaks = Peaks::measure(&pool, working_set);

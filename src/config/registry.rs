@@ -46,6 +46,16 @@ impl<T: ?Sized> Registry<T> {
 
     /// Reads `"adam"` or `{ type = "Adam", ... }`; mistakes are noted and give `None`.
     pub fn read(&self, value: &Value, diags: &mut Vec<Diag>) -> Option<(Box<T>, Plain)> {
+        self.read_with(value, diags, |_| ()).map(|(variant, (), plain)| (variant, plain))
+    }
+
+    /// As [`Self::read`], for a table that has keys besides the word's own: `others` reads them.
+    pub fn read_with<R>(
+        &self,
+        value: &Value,
+        diags: &mut Vec<Diag>,
+        others: impl FnOnce(&mut Fields<'_>) -> R,
+    ) -> Option<(Box<T>, R, Plain)> {
         let empty = Table::default();
         let (name_value, table) = match &value.data {
             Data::Str(_) => (value, &empty),
@@ -80,9 +90,10 @@ impl<T: ?Sized> Registry<T> {
         let mut fields = Fields::new(table, &name_value.at, format!("`{name}`"), diags);
         fields.allow("type");
         let variant = (entry.parse)(&mut fields);
+        let read = others(&mut fields);
         let resolved = fields.finish();
         let plain = with_type(entry.name, resolved);
-        (diags.len() == before).then_some((variant, plain))
+        (diags.len() == before).then_some((variant, read, plain))
     }
 
     /// A word with all its defaults.

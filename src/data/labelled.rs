@@ -67,6 +67,9 @@ impl<'p> Targets<'p> {
             }
             // A running text is its own target.
             TargetEncoding::NextToken => vec![],
+            TargetEncoding::Several { .. } | TargetEncoding::Input => {
+                unreachable!("no table has such a target")
+            }
         };
         let mut columns = vec![];
         for name in names {
@@ -103,7 +106,9 @@ impl<'p> Targets<'p> {
                     out[0] = class as f32;
                 }
             }
-            TargetEncoding::Mask { .. } => unreachable!("refused when the file was opened"),
+            TargetEncoding::Mask { .. } | TargetEncoding::Several { .. } | TargetEncoding::Input => {
+                unreachable!("refused when the file was opened")
+            }
         }
         Ok(())
     }

@@ -66,6 +66,29 @@ pub enum TargetEncoding {
     Mask { shape: [usize; 2], names: Vec<String>, ignore: Option<u8> },
     /// The token behind each token of the input, of the same vocabulary.
     NextToken,
+    /// Several targets, one after the other in a row.
+    Several { parts: Vec<NamedTarget> },
+    /// The input itself, which an autoencoder gives back. No dataset has it as its target.
+    Input,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedTarget {
+    pub name: String,
+    pub encoding: TargetEncoding,
+}
+
+/// One of a dataset's targets.
+#[derive(Clone, Debug)]
+pub struct TargetPart<'p> {
+    /// None for the only one.
+    pub name: Option<&'p str>,
+    pub encoding: &'p TargetEncoding,
+    pub kind: TargetKind,
+    /// Of a sample's target, batched: none of its own for one class number.
+    pub shape: Shape,
+    /// Its numbers in the row of targets.
+    pub range: std::ops::Range<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,12 +120,51 @@ impl InputEncoding {
         }
     }
 
+    /// What each number of a sample is called, and how it becomes what the user wrote.
+    pub fn value_columns(&self) -> Vec<ValueColumn> {
+        let number = |name: String, offset, scale| ValueColumn { name, offset, scale };
+        match self {
+            InputEncoding::Pixels { shape, divisor } => {
+                pixel_names(shape).into_iter().map(|name| number(name, 0.0, f64::from(*divisor))).collect()
+            }
+            InputEncoding::Columns { columns, .. } => {
+                let of = |column: &Column| match &column.encoding {
+                    ColumnEncoding::Number { offset, scale, .. } => {
+                        vec![number(column.name.clone(), *offset, *scale)]
+                    }
+                    ColumnEncoding::Category { categories, .. } => {
+                        let words = categories.iter().map(String::as_str).chain(["(unseen)"]);
+                        words.map(|word| number(format!("{}={word}", column.name), 0.0, 1.0)).collect()
+                    }
+                };
+                columns.iter().flat_map(of).collect()
+            }
+            InputEncoding::Tokens { length, .. } => {
+                (0..*length).map(|i| number(format!("token_{i}"), 0.0, 1.0)).collect()
+            }
+        }
+    }
+
     pub fn delimiter(&self) -> char {
         match self {
             InputEncoding::Pixels { .. } | InputEncoding::Tokens { .. } => ',',
             InputEncoding::Columns { delimiter, .. } => *delimiter,
         }
     }
+}
+
+/// `pixel_<row>_<column>`, and `_<channel>` where there is more than one.
+pub fn pixel_names(shape: &[usize]) -> Vec<String> {
+    let channels = shape.last().copied().unwrap_or(1);
+    let width = if shape.len() > 1 { shape[1] } else { 1 };
+    let name = |i: usize| {
+        let (row, column) = (i / channels / width, i / channels % width);
+        match channels {
+            1 => format!("pixel_{row}_{column}"),
+            _ => format!("pixel_{row}_{column}_{}", i % channels),
+        }
+    };
+    (0..shape.iter().product()).map(name).collect()
 }
 
 impl ColumnEncoding {
@@ -120,7 +182,11 @@ impl Preprocessing {
     pub fn classes(&self) -> Option<&[String]> {
         match &self.target {
             TargetEncoding::Classes { names, .. } => Some(names),
-            TargetEncoding::Values { .. } | TargetEncoding::NextToken | TargetEncoding::Mask { .. } => None,
+            TargetEncoding::Values { .. }
+            | TargetEncoding::NextToken
+            | TargetEncoding::Mask { .. }
+            | TargetEncoding::Several { .. }
+            | TargetEncoding::Input => None,
         }
     }
 
@@ -132,9 +198,27 @@ impl Preprocessing {
         }
     }
 
+    /// All targets, in their order in the row.
+    pub fn parts(&self) -> Vec<TargetPart<'_>> {
+        let encodings: Vec<(Option<&str>, &TargetEncoding)> = match &self.target {
+            TargetEncoding::Several { parts } => {
+                parts.iter().map(|part| (Some(part.name.as_str()), &part.encoding)).collect()
+            }
+            one => vec![(None, one)],
+        };
+        let mut end = 0;
+        let part = |(name, encoding)| {
+            let (kind, shape) = (self.kind_of(encoding), self.shape_of(encoding));
+            let range = end..end + shape.size();
+            end = range.end;
+            TargetPart { name, encoding, kind, shape, range }
+        };
+        encodings.into_iter().map(part).collect()
+    }
+
     /// What targets are for losses and metrics.
-    pub fn target_kind(&self) -> TargetKind {
-        match (&self.target, &self.input) {
+    fn kind_of(&self, target: &TargetEncoding) -> TargetKind {
+        match (target, &self.input) {
             (TargetEncoding::Classes { names, one_hot: true, .. }, _) => {
                 TargetKind::OneHot { classes: names.len() }
             }
@@ -144,27 +228,28 @@ impl Preprocessing {
             (TargetEncoding::NextToken, InputEncoding::Tokens { vocabulary, .. }) => {
                 TargetKind::ClassIndex { classes: vocabulary.tokens.len() }
             }
-            (TargetEncoding::Values { .. } | TargetEncoding::NextToken, _) => TargetKind::Values,
+            _ => TargetKind::Values,
         }
     }
 
-    /// Shape of a sample's target, batched: none of its own for one class number.
-    pub fn target_shape(&self) -> Shape {
-        match &self.target {
-            TargetEncoding::Classes { one_hot: false, .. } => Shape::batch([]),
+    fn shape_of(&self, target: &TargetEncoding) -> Shape {
+        match target {
+            TargetEncoding::Classes { names, one_hot: true, .. } => Shape::batch([names.len()]),
+            TargetEncoding::Classes { .. } => Shape::batch([]),
             TargetEncoding::Mask { shape, .. } => Shape::batch(*shape),
-            _ => Shape::batch([self.target_width()]),
+            TargetEncoding::Values { columns } => Shape::batch([columns.len()]),
+            TargetEncoding::NextToken | TargetEncoding::Input => Shape::batch([self.input.width()]),
+            TargetEncoding::Several { .. } => Shape::batch([self.target_width()]),
         }
+    }
+
+    /// Shape of a sample's row of targets, batched.
+    pub fn target_shape(&self) -> Shape {
+        self.shape_of(&self.target)
     }
 
     /// Numbers per sample in the target.
     pub fn target_width(&self) -> usize {
-        match &self.target {
-            TargetEncoding::Classes { names, one_hot: true, .. } => names.len(),
-            TargetEncoding::Classes { .. } => 1,
-            TargetEncoding::Values { columns } => columns.len(),
-            TargetEncoding::Mask { shape, .. } => shape.iter().product(),
-            TargetEncoding::NextToken => self.input.width(),
-        }
+        self.parts().last().map_or(0, |part| part.range.end)
     }
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
-use crate::data::preprocessing::{Column, ColumnEncoding, InputEncoding, scaled};
+use crate::data::preprocessing::{Column, ColumnEncoding, InputEncoding, pixel_names, scaled};
 use crate::data::records::{Header, Records, Row};
 use crate::data::source::open;
 use crate::data::text::tokenizer::Lookup;
@@ -100,16 +100,7 @@ fn names(input: &InputEncoding) -> Vec<Vec<String>> {
         InputEncoding::Columns { columns, .. } => vec![columns.iter().map(|c| c.name.clone()).collect()],
         InputEncoding::Tokens { column, .. } => vec![column.iter().cloned().collect()],
         InputEncoding::Pixels { shape, .. } => {
-            let (size, channels) = (input.width(), shape.last().copied().unwrap_or(1));
-            let width = if shape.len() > 1 { shape[1] } else { 1 };
-            let grid = (0..size).map(|i| {
-                let (row, column) = (i / channels / width, i / channels % width);
-                match channels {
-                    1 => format!("pixel_{row}_{column}"),
-                    _ => format!("pixel_{row}_{column}_{}", i % channels),
-                }
-            });
-            vec![grid.collect(), (0..size).map(|i| format!("pixel{i}")).collect()]
+            vec![pixel_names(shape), (0..input.width()).map(|i| format!("pixel{i}")).collect()]
         }
     }
 }

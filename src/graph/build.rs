@@ -108,12 +108,18 @@ pub struct Builder<'a> {
     precision: Precision,
     seed: u64,
     scope: String,
+    /// The layer whose parameters are used: `scope`, or an earlier one that shares its own.
+    owner: String,
     /// Layers within the current layer, each with a slash behind it.
     within: String,
     /// Parameters of the current layer are trained.
     trainable: bool,
+    /// The one value of each parameter: gradients of all its uses add up there.
+    weights: BTreeMap<usize, Var>,
     masks: BTreeMap<Var, Var>,
     vocabularies: BTreeMap<Var, usize>,
+    /// Losses that layers add: one number per sample, and what it counts in the sum.
+    losses: Vec<(Var, f32)>,
 }
 
 impl<'a> Builder<'a> {
@@ -125,10 +131,13 @@ impl<'a> Builder<'a> {
             precision: Precision::default(),
             seed,
             scope: String::new(),
+            owner: String::new(),
             within: String::new(),
             trainable: true,
+            weights: BTreeMap::new(),
             masks: BTreeMap::new(),
             vocabularies: BTreeMap::new(),
+            losses: vec![],
         }
     }
 
@@ -147,7 +156,13 @@ impl<'a> Builder<'a> {
 
     /// What follows belongs to the layer of this path; `trainable = false` freezes its parameters.
     pub fn enter(&mut self, path: &str, trainable: bool) {
+        self.enter_shared(path, path, trainable);
+    }
+
+    /// As [`Self::enter`], with the parameters of the layer `owner`. Random numbers stay its own.
+    pub fn enter_shared(&mut self, path: &str, owner: &str, trainable: bool) {
         self.scope = path.to_string();
+        self.owner = owner.to_string();
         self.trainable = trainable;
     }
 
@@ -175,20 +190,26 @@ impl<'a> Builder<'a> {
             graph: Graph::default(),
             params: &mut *self.params,
             scope: self.scope.clone(),
+            owner: self.owner.clone(),
             within: self.within.clone(),
+            weights: BTreeMap::new(),
             masks: BTreeMap::new(),
             vocabularies: BTreeMap::new(),
+            losses: vec![],
             ..*self
         };
         let input = inner.input(Shape::batch(dims));
         let output = lower(&mut inner, input)?;
+        if !inner.losses.is_empty() {
+            return Err(Mismatch::new("a layer that adds a loss cannot be applied to each step"));
+        }
         let inner = inner.graph;
         let mut places = vec![];
         for value in &inner.values {
             let shape = per_step::with_steps(&value.shape, steps);
             let place = match value.origin {
                 Origin::Input => x,
-                Origin::Param(_) => self.value(shape, value.origin),
+                Origin::Param(index) => self.param(index, shape),
                 Origin::Alias(of) => self.value(shape, Origin::Alias(places[of.0])),
                 Origin::Node { node, output: 0 } => {
                     let node = &inner.nodes[node];
@@ -234,6 +255,16 @@ impl<'a> Builder<'a> {
         self.vocabularies.insert(var, tokens);
     }
 
+    /// Adds a term to the loss, which its layer announces in `Layer::term`: one number per sample.
+    pub fn add_loss(&mut self, loss: Var, weight: f64) {
+        self.losses.push((loss, weight as f32));
+    }
+
+    /// The losses that layers have added, in their order.
+    pub fn take_losses(&mut self) -> Vec<(Var, f32)> {
+        std::mem::take(&mut self.losses)
+    }
+
     /// A value filled from outside.
     pub fn input(&mut self, shape: Shape) -> Var {
         self.value(shape, Origin::Input)
@@ -268,7 +299,7 @@ impl<'a> Builder<'a> {
         trainable: bool,
         penalty: Option<Penalty>,
     ) -> Result<Var, Mismatch> {
-        let path = format!("{}/{}{name}", self.scope, self.within);
+        let path = format!("{}/{}{name}", self.owner, self.within);
         check_size(&Shape::fixed(&*shape), &format!("`{name}`"))?;
         if let Some(problem) = init.check(&shape) {
             return Err(Mismatch::new(format!("initializer of `{name}`: {problem}")));
@@ -286,7 +317,16 @@ impl<'a> Builder<'a> {
                 self.params.decls.len() - 1
             }
         };
-        Ok(self.value(Shape::fixed(shape), Origin::Param(index)))
+        Ok(self.param(index, Shape::fixed(shape)))
+    }
+
+    fn param(&mut self, index: usize, shape: Shape) -> Var {
+        if let Some(var) = self.weights.get(&index) {
+            return *var;
+        }
+        let var = self.value(shape, Origin::Param(index));
+        self.weights.insert(index, var);
+        var
     }
 
     /// Adds an op; its first output.

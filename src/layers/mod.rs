@@ -125,6 +125,11 @@ pub trait Layer: Debug + Send + Sync {
         false
     }
 
+    /// The loss that it adds with `Builder::add_loss`: its name, and what it counts in the sum.
+    fn term(&self) -> Option<(&'static str, f64)> {
+        None
+    }
+
     /// Whether it moves in training what a picture shows, so that a mask would have to move along.
     fn moves_pixels(&self) -> bool {
         false

@@ -13,6 +13,7 @@ use crate::config::tree::{Data, Entry, Value};
 use crate::config::write::Plain;
 use crate::diag::{At, Diag, suggest};
 use crate::layers::LAYERS;
+use crate::model::expand::SHARED;
 
 /// Keys of every use of a block, which no param can be named.
 const COMMON: [&str; 6] = ["type", "name", "from", "repeat", "trainable", "when"];
@@ -99,7 +100,7 @@ fn check_name(entry: &Entry, diags: &mut Vec<Diag>) {
         let message = format!("`{name}` cannot name a block");
         diags
             .push(Diag::new(message).at(&entry.key_at).hint("a name is not empty and has no `/` and no `$`"));
-    } else if LAYERS.find(name).is_some() {
+    } else if LAYERS.find(name).is_some() || name == SHARED {
         let message = format!("a block cannot be named `{name}`: that is a layer type");
         diags.push(Diag::new(message).at(&entry.key_at).hint("choose another name"));
     }
@@ -176,7 +177,7 @@ fn check_dollars(block: &Block, diags: &mut Vec<Diag>) -> bool {
         let Some(table) = layer.as_table() else { continue };
         // What is no layer may be a block, whose params may name layers.
         let kind = table.get("type").and_then(|t| t.as_str()).unwrap_or_default();
-        let is_layer = LAYERS.find(kind).is_some();
+        let is_layer = LAYERS.find(kind).is_some() || kind == SHARED;
         for entry in &table.entries {
             let names_layers = entry.key == "from" || (!is_layer && !COMMON.contains(&entry.key.as_str()));
             for_strings(&entry.value, &mut |text, at| {

@@ -9,7 +9,7 @@ use crate::config::fields::Fields;
 use crate::config::names;
 use crate::config::tree::{Data, Table, Value};
 use crate::config::write::Plain;
-use crate::diag::{At, Diag, nearest};
+use crate::diag::{At, Diag, nearest, suggest};
 use crate::layers::{LAYERS, LayerEntry};
 use crate::model::blocks::Block;
 use crate::model::scope::{Arg, Context, Feed, Item, Scope, Scopes, Swap, note};
@@ -39,7 +39,30 @@ pub struct Conditional {
     pub input: Feed,
 }
 
-/// Which item of which list: list 0 is `[[layers]]`, then one for each block.
+/// What a layer is.
+#[derive(Clone, Copy)]
+pub enum Word {
+    /// One of the table.
+    Own(&'static LayerEntry),
+    /// An earlier layer, by position, with its weights.
+    Shared(usize),
+}
+
+/// The `type` of a use of an earlier layer or block with its weights.
+pub const SHARED: &str = "Shared";
+
+/// A network's list of layers.
+pub struct Root<'v> {
+    /// Begins the names of its layers: `generator/`, or nothing.
+    pub prefix: String,
+    pub items: &'v [Value],
+    /// Names of its inputs.
+    pub inputs: Vec<String>,
+    /// Layers whose output is read from outside, besides the last one.
+    pub outputs: &'v [String],
+}
+
+/// Which item of which list: the networks' lists come first, then one for each block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Site {
     pub list: usize,
@@ -50,7 +73,7 @@ pub struct Site {
 pub struct Opened {
     /// Its name in the whole network.
     pub name: String,
-    pub entry: &'static LayerEntry,
+    pub word: Word,
     /// Where its `type` stands.
     pub at: At,
     /// Its keys, params substituted.
@@ -66,42 +89,76 @@ pub struct Opened {
 /// The keys of a layer that are read here.
 pub const COMMON: [&str; 6] = ["type", "name", "from", "trainable", "when", "repeat"];
 
-/// The opened list.
+/// The opened lists.
 #[derive(Default)]
 pub struct Expansion {
-    pub layers: Vec<Opened>,
-    /// Inner ones before those around them.
-    pub conditionals: Vec<Conditional>,
-    /// How each use of a block was read.
+    pub networks: Vec<Opening>,
+    /// How each use of a block, or of a layer's weights, was read.
     pub uses: Vec<(Site, Plain)>,
 }
 
-/// Opens all blocks in an array of layers; mistakes are noted.
-pub fn expand(items: &[Value], blocks: &[Block], diags: &mut Vec<Diag>) -> Expansion {
-    let mut expander = Expander {
-        blocks,
-        scopes: Scopes::network(),
-        made: Expansion::default(),
-        reached: vec![false; blocks.len()],
-        cycles: vec![],
-        items_read: 0,
-        diags: vec![],
-    };
-    expander.list(0, items);
-    // With a layer or a `from` amiss, what seems unused may be meant by it.
-    if expander.diags.is_empty() && !blocks.iter().any(|b| b.broken) {
-        expander.report_unused();
+/// An opened list.
+#[derive(Default)]
+pub struct Opening {
+    pub layers: Vec<Opened>,
+    /// Inner ones before those around them.
+    pub conditionals: Vec<Conditional>,
+}
+
+/// Opens all blocks in networks' lists of layers; mistakes are noted.
+pub fn expand(roots: &[Root<'_>], blocks: &[Block], diags: &mut Vec<Diag>) -> Expansion {
+    let mut expansion = Expansion::default();
+    let mut reached = vec![false; blocks.len()];
+    let mut clear = true;
+    for (number, root) in roots.iter().enumerate() {
+        let mut expander = Expander {
+            blocks,
+            roots: roots.len(),
+            scopes: Scopes::network(&root.prefix, &root.inputs),
+            made: Opening::default(),
+            uses: vec![],
+            extents: vec![],
+            reached: &mut reached,
+            cycles: vec![],
+            items_read: 0,
+            diags: vec![],
+        };
+        expander.list(number, root.items);
+        // With a layer or a `from` amiss, what seems unused may be meant by it.
+        clear &= expander.diags.is_empty();
+        if clear && !blocks.iter().any(|b| b.broken) {
+            expander.report_unread(root);
+        }
+        diags.append(&mut expander.diags);
+        expansion.uses.append(&mut expander.uses);
+        expansion.networks.push(expander.made);
     }
-    diags.append(&mut expander.diags);
-    expander.made
+    if clear && !blocks.iter().any(|b| b.broken) {
+        report_unused(blocks, &reached, diags);
+    }
+    expansion
+}
+
+/// A block that stands nowhere is a silent mistake.
+fn report_unused(blocks: &[Block], reached: &[bool], diags: &mut Vec<Diag>) {
+    for (block, _) in blocks.iter().zip(reached).filter(|(_, reached)| !**reached) {
+        let message = format!("the network does not use the block `{}`", block.name);
+        let hint = format!("use it with type = \"{}\", or remove it", block.name);
+        diags.push(Diag::new(message).at(&block.at).hint(hint));
+    }
 }
 
 struct Expander<'a> {
     blocks: &'a [Block],
+    /// How many lists stand before those of the blocks.
+    roots: usize,
     scopes: Scopes<'a>,
-    made: Expansion,
+    made: Opening,
+    uses: Vec<(Site, Plain)>,
+    /// What can be shared: each layer and each use of a block, by its full name.
+    extents: Vec<Extent>,
     /// Blocks that some layer is of.
-    reached: Vec<bool>,
+    reached: &'a mut [bool],
     /// Blocks that contain each other, told.
     cycles: Vec<Vec<&'a str>>,
     items_read: usize,
@@ -116,6 +173,14 @@ struct Written<'v> {
     kind: &'v str,
     at: &'v At,
     swaps: &'v [Swap],
+}
+
+/// The layers that an item stands for.
+struct Extent {
+    name: String,
+    layers: std::ops::Range<usize>,
+    conditionals: std::ops::Range<usize>,
+    inputs: Vec<Feed>,
 }
 
 /// The keys that layers and uses of blocks share, read.
@@ -171,6 +236,9 @@ impl<'a> Expander<'a> {
         if let Some(entry) = LAYERS.find(written.kind) {
             return Some(self.layer(entry, &written));
         }
+        if written.kind == SHARED {
+            return self.shared(&written);
+        }
         match self.blocks.iter().position(|b| b.name == written.kind) {
             Some(block) => self.open(block, &written, raw),
             None => {
@@ -207,10 +275,17 @@ impl<'a> Expander<'a> {
         found.into_iter().for_each(|d| self.say(d, written.swaps));
         let name = self.scopes.innermost().full_name();
         let position = self.made.layers.len();
+        let conditionals = self.made.conditionals.len();
         self.condition(when, &name, position..position + 1, &from);
+        self.extents.push(Extent {
+            name: name.clone(),
+            layers: position..position + 1,
+            conditionals: conditionals..conditionals,
+            inputs: from.clone(),
+        });
         self.made.layers.push(Opened {
             name,
-            entry,
+            word: Word::Own(entry),
             at: written.at.clone(),
             table: written.table.clone(),
             from,
@@ -230,7 +305,7 @@ impl<'a> Expander<'a> {
         if f.key("name").optional::<String>().is_none() {
             f.resolve("name", Plain::Str(name.clone()));
         }
-        scope.check_name(f);
+        self.scopes.check_name(f);
         let from = self.scopes.read_from(f);
         let trainable = f.key("trainable").or(true) && scope.trainable;
         let when = f.key("when").optional();
@@ -258,13 +333,15 @@ impl<'a> Expander<'a> {
         let Common { mut from, trainable, when } = self.common(&mut f);
         let repeat: usize = f.key("repeat").at_least(1).or(1);
         let args = self.bind(block, &mut f, raw);
-        self.made.uses.push((written.site, Plain::Table(f.finish())));
+        self.uses.push((written.site, Plain::Table(f.finish())));
         found.into_iter().for_each(|d| self.say(d, written.swaps));
         if self.contains_itself(block, written) || block.broken {
             return None;
         }
         let args = args?;
         let base = self.scopes.innermost().full_name();
+        let inputs = from.clone();
+        let (layers, conditionals) = (self.made.layers.len(), self.made.conditionals.len());
         for number in 1..=repeat {
             let first = self.made.layers.len();
             let (name, label) = match repeat {
@@ -282,12 +359,99 @@ impl<'a> Expander<'a> {
                 trainable,
                 trail: [outer, vec![(written.at.clone(), label)]].concat(),
             });
-            let output = self.list(index + 1, &block.layers);
+            let output = self.list(self.roots + index, &block.layers);
             self.scopes.pop();
             self.condition(when, &name, first..self.made.layers.len(), &from);
             from = vec![output?];
         }
+        self.extents.push(Extent {
+            name: base,
+            layers: layers..self.made.layers.len(),
+            conditionals: conditionals..self.made.conditionals.len(),
+            inputs,
+        });
         from.pop()
+    }
+
+    /// Applies an earlier layer, or all layers of an earlier use of a block, with their weights; gives
+    /// the output.
+    fn shared(&mut self, written: &Written<'_>) -> Option<Feed> {
+        let mut found = vec![];
+        let mut f = Fields::new(written.table, written.at, format!("`{SHARED}`"), &mut found);
+        f.resolve("type", Plain::Str(SHARED.to_string()));
+        f.allow("type");
+        let scope = self.scopes.innermost();
+        let (own, prefix) = (scope.own().name.clone(), scope.prefix.clone());
+        if f.key("name").optional::<String>().is_none() {
+            f.resolve("name", Plain::Str(own));
+        }
+        self.scopes.check_name(&mut f);
+        let from = self.scopes.read_from(&mut f);
+        let layer: String = f.key("layer").required();
+        let extent = self.extents.iter().position(|e| e.name == format!("{prefix}{layer}"));
+        if extent.is_none() && f.has("layer") {
+            let known = self.extents.iter().filter_map(|e| e.name.strip_prefix(&prefix));
+            let hint = suggest(&layer, &known.filter(|name| !name.contains('/')).collect::<Vec<_>>());
+            f.error("layer", format!("there is no layer or block `{layer}` before this"), hint);
+        }
+        if let Some(inputs) = extent.map(|e| self.extents[e].inputs.len()).filter(|n| *n != from.len()) {
+            f.error("from", format!("`{layer}` takes {inputs} inputs, got {}", from.len()), None);
+        }
+        let name = self.scopes.innermost().full_name();
+        self.uses.push((written.site, Plain::Table(f.finish())));
+        let complete = found.is_empty();
+        found.into_iter().for_each(|d| self.say(d, written.swaps));
+        let extent = extent.filter(|_| complete)?;
+        Some(self.repeat_layers(extent, &name, &from, written))
+    }
+
+    /// Copies the layers of an item, with other inputs; the last one's output.
+    fn repeat_layers(&mut self, extent: usize, name: &str, from: &[Feed], written: &Written<'_>) -> Feed {
+        let Extent { name: of, layers, conditionals, inputs } = &self.extents[extent];
+        let (layers, conditionals) = (layers.clone(), conditionals.clone());
+        let shift = self.made.layers.len() - layers.start;
+        let moved = |feed: &Feed| match feed {
+            Feed::Layer(i) if layers.contains(i) => Feed::Layer(i + shift),
+            other => inputs.iter().position(|input| input == other).map_or(*other, |i| from[i]),
+        };
+        let renamed = |full: &str| format!("{name}{}", full.strip_prefix(of.as_str()).unwrap_or_default());
+        let context = self.scopes.innermost().context(written.swaps);
+        let copy = |position: usize| {
+            let original = &self.made.layers[position];
+            Opened {
+                name: renamed(&original.name),
+                word: Word::Shared(match original.word {
+                    Word::Shared(first) => first,
+                    Word::Own(_) => position,
+                }),
+                at: written.at.clone(),
+                table: Table::default(),
+                from: original.from.iter().map(moved).collect(),
+                trainable: original.trainable,
+                common: vec![],
+                site: written.site,
+                context: context.clone(),
+            }
+        };
+        let copies: Vec<Opened> = layers.clone().map(copy).collect();
+        let conditional = |c: &Conditional| Conditional {
+            name: renamed(&c.name),
+            first: c.first + shift,
+            end: c.end + shift,
+            input: moved(&c.input),
+        };
+        let conditions: Vec<Conditional> =
+            self.made.conditionals[conditionals].iter().map(conditional).collect();
+        let first = self.made.conditionals.len();
+        self.made.layers.extend(copies);
+        self.made.conditionals.extend(conditions);
+        self.extents.push(Extent {
+            name: name.to_string(),
+            layers: layers.start + shift..layers.end + shift,
+            conditionals: first..self.made.conditionals.len(),
+            inputs: from.to_vec(),
+        });
+        Feed::Layer(self.made.layers.len() - 1)
     }
 
     /// The values of a block's params for one use; `None` if one is missing, which is told.
@@ -341,27 +505,47 @@ impl<'a> Expander<'a> {
         true
     }
 
-    /// Every layer but the last must be read by another: a forgotten `from` is a silent mistake. So is
-    /// a block that stands nowhere.
-    fn report_unused(&mut self) {
+    /// Every input, and every layer but the outputs, must be read by another: a forgotten `from` is a
+    /// silent mistake.
+    fn report_unread(&mut self, root: &Root<'_>) {
         let layers = &self.made.layers;
-        for (index, layer) in layers.iter().enumerate().take(layers.len().saturating_sub(1)) {
-            if layers.iter().any(|l| l.from.contains(&Feed::Layer(index))) {
+        let read = |feed: Feed| layers.iter().any(|l| l.from.contains(&feed));
+        for (index, name) in root.inputs.iter().enumerate().filter(|(i, _)| !read(Feed::Input(*i))) {
+            let message = format!("no layer reads the input `{name}`");
+            let diag = Diag::new(message).hint(format!(
+                "name it in a `from` (input {} of {})",
+                index + 1,
+                root.inputs.len()
+            ));
+            self.diags.push(match layers.first() {
+                Some(first) => diag.at(&first.at),
+                None => diag,
+            });
+        }
+        // Without losses of their own the last layer is the output; with them it is one if they say so.
+        let last = layers.len().saturating_sub(1);
+        let is_output = |index: usize, name: &String| match root.outputs {
+            [] => index == last,
+            outputs => outputs.contains(name),
+        };
+        for (index, layer) in layers.iter().enumerate() {
+            if is_output(index, &layer.name) || read(Feed::Layer(index)) {
                 continue;
             }
-            let whole = if layer.site.list == 0 { "network" } else { "block" };
+            let whole = if layer.site.list < self.roots { "network" } else { "block" };
             let message = format!("no layer reads the output of `{}`", layer.name);
-            let hint =
-                format!("the last layer is the {whole}'s output; name this one in a `from`, or remove it");
+            let hint = match root.outputs {
+                [] => {
+                    format!("the last layer is the {whole}'s output; name this one in a `from`, or remove it")
+                }
+                _ => {
+                    "name it in a `from` or in the `output` of a [[training.loss]], or remove it".to_string()
+                }
+            };
             // Once for all uses of a block.
             if !self.diags.iter().any(|d| d.at.as_ref() == Some(&layer.at)) {
                 self.diags.push(layer.context.explain(Diag::new(message).at(&layer.at).hint(hint)));
             }
-        }
-        for (block, _) in self.blocks.iter().zip(&self.reached).filter(|(_, reached)| !**reached) {
-            let message = format!("the network does not use the block `{}`", block.name);
-            let hint = format!("use it with type = \"{}\", or remove it", block.name);
-            self.diags.push(Diag::new(message).at(&block.at).hint(hint));
         }
     }
 }

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use crate::callbacks::{Callbacks, Scene};
 use crate::config::fields::Fields;
+use crate::config::names::INPUT;
 use crate::config::overrides;
 use crate::config::tree::{self, Data, Table, Value};
 use crate::config::write::{self, Plain};
 use crate::data::{DATASETS, DatasetSpec};
 use crate::diag::{At, Diag, Failure, Result, Source};
 use crate::graph::Precision;
-use crate::losses::{LOSSES, Loss};
-use crate::metrics::{self, Metric};
+use crate::model::heads::{self, Head};
+use crate::model::inputs::{self, Input};
 use crate::model::layers::{self, Network, Stored};
 use crate::optim::{LearningRate, OPTIMIZERS, OptimizerSpec};
+use crate::words;
 
 /// A whole config.
 #[derive(Debug)]
@@ -23,15 +25,17 @@ pub struct Experiment {
     pub seed: u64,
     pub dataset: Box<dyn DatasetSpec>,
     pub dataset_at: At,
-    pub network: Network,
+    /// `[inputs]`; none: the dataset's rows are the one input.
+    pub inputs: Vec<Input>,
     pub training: Training,
+    pub task: Task,
     pub callbacks: Callbacks,
     /// The folder that relative paths start from.
     pub config_dir: PathBuf,
     resolved: Vec<(String, Plain)>,
 }
 
-/// The section `[training]`.
+/// The section `[training]`, as far as all tasks have it.
 #[derive(Debug)]
 pub struct Training {
     pub epochs: usize,
@@ -40,26 +44,70 @@ pub struct Training {
     /// Of the training program; inference is always f32.
     pub precision: Precision,
     pub precision_at: At,
+}
+
+/// What is trained, and to what end.
+#[derive(Debug)]
+pub enum Task {
+    Supervised(Supervised),
+}
+
+/// One network, judged against targets.
+#[derive(Debug)]
+pub struct Supervised {
+    pub network: Network,
+    /// The target is the input: an autoencoder.
+    pub reconstructs: bool,
     pub optimizer: Arc<OptimizerSpec>,
-    pub loss: Box<dyn Loss>,
-    pub loss_at: At,
-    pub metrics: Vec<Box<dyn Metric>>,
-    /// Where each metric stands.
-    pub metrics_at: Vec<At>,
+    pub heads: Vec<Head>,
     pub class_weight: Option<ClassWeight>,
     pub class_weight_at: At,
 }
 
-impl Training {
+impl Supervised {
+    /// Losses besides their sum that stand in the history, by name: none if there is only one.
+    pub fn parts_of_loss(&self) -> Vec<String> {
+        let terms = self.network.terms();
+        if self.heads.len() + terms.len() == 1 {
+            return vec![];
+        }
+        let only = if self.reconstructs { "reconstruction" } else { "prediction" };
+        let heads = self.heads.iter().map(|head| head.name.as_deref().unwrap_or(only));
+        heads.chain(terms.iter().map(|term| term.name)).map(|name| format!("{name}_loss")).collect()
+    }
+
+    /// What is measured over a part, in the history's order, and whether higher is better.
+    pub fn measured(&self) -> Vec<(String, bool)> {
+        let losses = std::iter::once("loss".to_string()).chain(self.parts_of_loss());
+        losses.map(|name| (name, false)).chain(self.heads.iter().flat_map(Head::metric_columns)).collect()
+    }
+}
+
+impl Task {
+    pub fn networks(&self) -> Vec<&Network> {
+        let Task::Supervised(task) = self;
+        vec![&task.network]
+    }
+
     /// What is measured in every epoch, in the history's order, and whether higher is better.
     pub fn measured(&self, validation: bool) -> Vec<(String, bool)> {
-        let metrics = self.metrics.iter().map(|m| (m.name().to_string(), m.higher_is_better()));
-        let own: Vec<(String, bool)> = std::iter::once(("loss".to_string(), false)).chain(metrics).collect();
+        let Task::Supervised(task) = self;
+        let own = task.measured();
         let validated =
             own.iter().filter(|_| validation).map(|(name, higher)| (format!("val_{name}"), *higher));
         [own.clone(), validated.collect()].concat()
     }
 }
+
+/// The key `task`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    /// From inputs to the dataset's targets.
+    Supervised,
+    /// From inputs to themselves.
+    Autoencode,
+}
+words!(Word, Supervised = "supervised", Autoencode = "autoencode");
 
 /// The key `class_weight`.
 #[derive(Clone, Debug, PartialEq)]
@@ -138,13 +186,23 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
         f.error("name", format!("`{name}` cannot name a run folder"), None);
     }
     let seed = f.key("seed").or(0u64);
+    let word = f.key("task").or(Word::Supervised);
     let dataset = read_dataset(&mut f);
-    let network = read_network(&mut f);
+    let inputs = read_inputs(&mut f);
+    let network = read_network(&mut f, root, &inputs);
     let training = read_training(&mut f);
     let validation = dataset.as_ref().is_none_or(|(d, _)| d.has_validation());
-    let scene = training.as_ref().map(|t| Scene {
-        columns: t.measured(validation),
-        scheduled: matches!(t.optimizer.learning_rate, LearningRate::Scheduled(_)),
+    let (training, learning) = training.unzip();
+    let task = learning.flatten().zip(network).map(|(learning, network)| {
+        let Learning { optimizer, heads, class_weight, class_weight_at } = learning;
+        let reconstructs = word == Word::Autoencode;
+        let task = Supervised { network, reconstructs, optimizer, heads, class_weight, class_weight_at };
+        Task::Supervised(task)
+    });
+    let scene = task.as_ref().map(|task| {
+        let Task::Supervised(supervised) = task;
+        let scheduled = matches!(supervised.optimizer.learning_rate, LearningRate::Scheduled(_));
+        Scene { columns: task.measured(validation), scheduled }
     });
     let callbacks = match scene {
         Some(scene) => read_callbacks(&mut f, &scene),
@@ -160,8 +218,9 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
         seed,
         dataset,
         dataset_at,
-        network: network?,
+        inputs,
         training: training?,
+        task: task?,
         callbacks: callbacks?,
         config_dir: dir.to_path_buf(),
         resolved,
@@ -183,22 +242,45 @@ fn read_dataset(f: &mut Fields<'_>) -> Option<(Box<dyn DatasetSpec>, At)> {
     f.variant("dataset", &DATASETS).map(|d| (d, at))
 }
 
-fn read_network(f: &mut Fields<'_>) -> Option<Network> {
+fn read_inputs(f: &mut Fields<'_>) -> Vec<Input> {
+    let Some(value) = f.raw("inputs") else { return vec![] };
+    let mut found = vec![];
+    let (inputs, plain) = inputs::read(value, &mut found);
+    found.into_iter().for_each(|d| f.push(d));
+    f.resolve("inputs", plain);
+    inputs
+}
+
+fn read_network(f: &mut Fields<'_>, root: &Table, inputs: &[Input]) -> Option<Network> {
     let blocks = f.raw("blocks");
-    let Some(value) = f.raw("layers") else {
+    let Some(layers) = f.raw("layers") else {
         missing_section(f, "[[layers]]", "one [[layers]] table for each layer, each with a `type`");
         return None;
     };
+    let names = match inputs {
+        [] => vec![INPUT.to_string()],
+        inputs => inputs.iter().map(|input| input.name.clone()).collect(),
+    };
+    let outputs = heads::outputs(root.get("training"));
+    let source = layers::Source { prefix: String::new(), layers, inputs: names, outputs: &outputs };
     let mut found = vec![];
-    let (network, Stored { layers, blocks }) = layers::read(value, blocks, &mut found);
+    let (mut networks, Stored { layers, blocks }) = layers::read(&[source], blocks, &mut found);
     let complete = found.is_empty();
     found.into_iter().for_each(|d| f.push(d));
     blocks.into_iter().for_each(|blocks| f.resolve("blocks", blocks));
     layers.into_iter().for_each(|layers| f.resolve("layers", layers));
-    complete.then_some(network)
+    networks.pop().filter(|_| complete)
 }
 
-fn read_training(f: &mut Fields<'_>) -> Option<Training> {
+/// What `[training]` says of learning from targets.
+struct Learning {
+    optimizer: Arc<OptimizerSpec>,
+    heads: Vec<Head>,
+    class_weight: Option<ClassWeight>,
+    class_weight_at: At,
+}
+
+fn read_training(f: &mut Fields<'_>) -> Option<(Training, Option<Learning>)> {
     if !f.has("training") {
         f.allow("training");
         missing_section(f, "[training]", "it needs at least `optimizer` and `loss`");
@@ -210,60 +292,42 @@ fn read_training(f: &mut Fields<'_>) -> Option<Training> {
         let shuffle = t.key("shuffle").or(true);
         let precision = t.key("precision").or(Precision::Float32);
         let precision_at = t.place("precision");
-        let optimizer = t.variant("optimizer", &OPTIMIZERS);
-        if optimizer.is_none() && !t.has("optimizer") {
-            t.error("optimizer", "is missing", Some("for example optimizer = \"adam\"".into()));
-        }
-        let steps: Option<u64> = t.key("gradient_accumulation_steps").at_least(2).optional();
-        let optimizer = optimizer.map(|mut o| {
-            if steps.is_some() && o.gradient_accumulation_steps.is_some() {
-                t.error(
-                    "gradient_accumulation_steps",
-                    "is set here and in the optimizer",
-                    Some("set it once".into()),
-                );
-            }
-            o.gradient_accumulation_steps = steps.or(o.gradient_accumulation_steps);
-            Arc::from(o)
-        });
-        let loss = t.variant("loss", &LOSSES);
-        if loss.is_none() && !t.has("loss") {
-            t.error("loss", "is missing", Some("for example loss = \"mse\"".into()));
-        }
-        let (metrics, metrics_at) = read_metrics(t);
-        let class_weight = read_class_weight(t);
-        let (loss_at, class_weight_at) = (t.place("loss"), t.place("class_weight"));
-        Some(Training {
-            epochs,
-            batch_size,
-            shuffle,
-            precision,
-            precision_at,
-            optimizer: optimizer?,
-            loss: loss?,
-            loss_at,
-            metrics: metrics?,
-            metrics_at,
-            class_weight,
-            class_weight_at,
-        })
-    })?
+        let training = Training { epochs, batch_size, shuffle, precision, precision_at };
+        (training, read_learning(t))
+    })
 }
 
-fn read_metrics(t: &mut Fields<'_>) -> (Option<Vec<Box<dyn Metric>>>, Vec<At>) {
-    let Some(value) = t.raw("metrics") else {
-        t.resolve("metrics", Plain::Array(vec![]));
-        return (Some(vec![]), vec![]);
-    };
-    let mut found = vec![];
-    let read = metrics::read_list(value, &mut found);
-    found.into_iter().for_each(|d| t.push(d));
-    let places = value.as_array().unwrap_or_default().iter().map(|v| v.at.clone()).collect();
-    let metrics = read.map(|(metrics, plain)| {
-        t.resolve("metrics", plain);
-        metrics
-    });
-    (metrics, places)
+fn read_learning(t: &mut Fields<'_>) -> Option<Learning> {
+    let optimizer = read_optimizer(t);
+    let heads = heads::read(t);
+    let class_weight = read_class_weight(t);
+    let class_weight_at = t.place("class_weight");
+    let (optimizer, heads) = (optimizer?, heads?);
+    if heads.len() > 1 && class_weight.is_some() {
+        let hint =
+            "a `sample_weight` column weighs samples for all outputs; `weight` of a loss weighs an output";
+        t.error("class_weight", "needs a single loss", Some(hint.into()));
+    }
+    Some(Learning { optimizer, heads, class_weight, class_weight_at })
+}
+
+fn read_optimizer(t: &mut Fields<'_>) -> Option<Arc<OptimizerSpec>> {
+    let optimizer = t.variant("optimizer", &OPTIMIZERS);
+    if optimizer.is_none() && !t.has("optimizer") {
+        t.error("optimizer", "is missing", Some("for example optimizer = \"adam\"".into()));
+    }
+    let steps: Option<u64> = t.key("gradient_accumulation_steps").at_least(2).optional();
+    optimizer.map(|mut o| {
+        if steps.is_some() && o.gradient_accumulation_steps.is_some() {
+            t.error(
+                "gradient_accumulation_steps",
+                "is set here and in the optimizer",
+                Some("set it once".into()),
+            );
+        }
+        o.gradient_accumulation_steps = steps.or(o.gradient_accumulation_steps);
+        Arc::from(o)
+    })
 }
 
 fn read_class_weight(t: &mut Fields<'_>) -> Option<ClassWeight> {

@@ -1,29 +1,51 @@
 //! `[[layers]]` and `[blocks]`: the words of a network, read.
 
+use std::sync::Arc;
+
 use crate::config::fields::Fields;
 use crate::config::tree::{Data, Value};
 use crate::config::write::Plain;
 use crate::diag::{At, Diag};
-use crate::layers::{Arity, Layer};
+use crate::layers::{Arity, Layer, LayerEntry};
 use crate::model::blocks::{self, Block};
-use crate::model::expand::{COMMON, Conditional, Opened, Site, expand};
+use crate::model::expand::{COMMON, Conditional, Opened, Root, Site, Word, expand};
 use crate::model::scope::{Context, Feed, note};
 
 /// The layers of a network in the order of computation.
 #[derive(Debug, Default)]
 pub struct Network {
+    /// Names of its inputs.
+    pub inputs: Vec<String>,
     pub layers: Vec<LayerNode>,
     /// Inner ones before those around them.
     pub conditionals: Vec<Conditional>,
+}
+
+impl Network {
+    /// The losses that its layers add, in their order.
+    pub fn terms(&self) -> Vec<Term> {
+        let term = |node: &LayerNode| node.layer.term().map(|(name, weight)| Term { name, weight });
+        self.layers.iter().filter_map(term).collect()
+    }
+}
+
+/// A loss that a layer adds.
+#[derive(Clone, Debug)]
+pub struct Term {
+    pub name: &'static str,
+    /// What it counts in the sum.
+    pub weight: f64,
 }
 
 /// A layer with its place in the network.
 #[derive(Debug)]
 pub struct LayerNode {
     pub name: String,
+    /// The layer whose weights it uses: itself, if it is not shared.
+    pub owner: String,
     /// The class name: `Conv2D`.
     pub kind: &'static str,
-    pub layer: Box<dyn Layer>,
+    pub layer: Arc<dyn Layer>,
     /// Where its inputs come from.
     pub from: Vec<Feed>,
     pub trainable: bool,
@@ -33,37 +55,81 @@ pub struct LayerNode {
     pub context: Context,
 }
 
-/// Reads the array of layers, with the table of blocks if there is one; mistakes are noted. Returns
-/// the network, and both as they are stored.
-pub fn read(layers: &Value, blocks: Option<&Value>, diags: &mut Vec<Diag>) -> (Network, Stored) {
+/// What is read of the config for one network.
+pub struct Source<'v> {
+    /// Begins the names of its layers: `generator/`, or nothing.
+    pub prefix: String,
+    pub layers: &'v Value,
+    /// Names of its inputs.
+    pub inputs: Vec<String>,
+    /// Layers whose output is read from outside.
+    pub outputs: &'v [String],
+}
+
+/// Reads arrays of layers, with the table of blocks if there is one; mistakes are noted. Returns
+/// the networks, and all as they are stored.
+pub fn read(sources: &[Source<'_>], blocks: Option<&Value>, diags: &mut Vec<Diag>) -> (Vec<Network>, Stored) {
     let blocks = blocks.map_or(vec![], |value| blocks::read(value, diags));
-    let Some(items) = layers.as_array() else {
-        let message = format!("`layers` must be [[layers]] tables, found {}", layers.kind());
-        diags.push(Diag::new(message).at(&layers.at));
-        return (Network::default(), Stored::default());
-    };
-    if items.is_empty() {
-        diags.push(Diag::new("a network needs at least one layer").at(&layers.at));
+    let mut roots = vec![];
+    for source in sources {
+        let Some(items) = source.layers.as_array() else {
+            let message = format!("`layers` must be [[layers]] tables, found {}", source.layers.kind());
+            diags.push(Diag::new(message).at(&source.layers.at));
+            return (vec![], Stored::default());
+        };
+        if items.is_empty() {
+            diags.push(Diag::new("a network needs at least one layer").at(&source.layers.at));
+        }
+        let (prefix, inputs) = (source.prefix.clone(), source.inputs.clone());
+        roots.push(Root { prefix, items, inputs, outputs: source.outputs });
     }
-    let expansion = expand(items, &blocks, diags);
+    let expansion = expand(&roots, &blocks, diags);
     let mut readings = expansion.uses;
-    let mut network = Network { layers: vec![], conditionals: expansion.conditionals };
-    for opened in expansion.layers {
-        let (layer, stored) = read_word(&opened, diags);
-        readings.push((opened.site, Plain::Table(stored)));
-        let Opened { name, entry, at, from, trainable, context, .. } = opened;
-        network.layers.push(LayerNode { name, kind: entry.name, layer, from, trainable, at, context });
+    let mut networks = vec![];
+    for (opening, source) in expansion.networks.into_iter().zip(sources) {
+        let mut network =
+            Network { inputs: source.inputs.clone(), layers: vec![], conditionals: opening.conditionals };
+        for opened in opening.layers {
+            let node = read_node(opened, &network.layers, &mut readings, diags);
+            network.layers.push(node);
+        }
+        networks.push(network);
     }
-    (network, Stored::new(items, &blocks, &readings))
+    (networks, Stored::new(&roots, &blocks, &readings))
+}
+
+fn read_node(
+    opened: Opened,
+    before: &[LayerNode],
+    readings: &mut Vec<(Site, Plain)>,
+    diags: &mut Vec<Diag>,
+) -> LayerNode {
+    let (kind, layer, owner) = match opened.word {
+        Word::Own(entry) => {
+            let (layer, stored) = read_word(entry, &opened, diags);
+            readings.push((opened.site, Plain::Table(stored)));
+            (entry.name, layer, opened.name.clone())
+        }
+        Word::Shared(first) => {
+            let first = &before[first];
+            (first.kind, first.layer.clone(), first.name.clone())
+        }
+    };
+    let Opened { name, at, from, trainable, context, .. } = opened;
+    LayerNode { name, owner, kind, layer, from, trainable, at, context }
 }
 
 /// The keys of a layer's own. They are read even if its common keys are amiss: to find more.
-fn read_word(opened: &Opened, diags: &mut Vec<Diag>) -> (Box<dyn Layer>, Vec<(String, Plain)>) {
+fn read_word(
+    entry: &LayerEntry,
+    opened: &Opened,
+    diags: &mut Vec<Diag>,
+) -> (Arc<dyn Layer>, Vec<(String, Plain)>) {
     let written = opened.table.get("type").and_then(Value::as_str).expect("the type was read");
     let mut found = vec![];
     let mut f = Fields::new(&opened.table, &opened.at, format!("`{written}`"), &mut found);
     COMMON.iter().for_each(|key| f.allow(key));
-    let layer = (opened.entry.parse)(&mut f);
+    let layer: Arc<dyn Layer> = (entry.parse)(&mut f).into();
     check_arity(&mut f, &*layer, opened.from.len());
     let own = f.finish();
     found.into_iter().for_each(|diag| note(diags, opened.context.explain(diag)));
@@ -95,12 +161,13 @@ fn check_arity(f: &mut Fields<'_>, layer: &dyn Layer, inputs: usize) {
 /// param stands for stays a param.
 #[derive(Debug, Default)]
 pub struct Stored {
-    pub layers: Option<Plain>,
+    /// One for each network.
+    pub layers: Vec<Plain>,
     pub blocks: Option<Plain>,
 }
 
 impl Stored {
-    fn new(items: &[Value], blocks: &[Block], readings: &[(Site, Plain)]) -> Stored {
+    fn new(roots: &[Root<'_>], blocks: &[Block], readings: &[(Site, Plain)]) -> Stored {
         let list = |list: usize, items: &[Value]| {
             let stored = items.iter().enumerate().map(|(item, written)| {
                 let here = readings.iter().filter(|(site, _)| *site == Site { list, item });
@@ -110,10 +177,11 @@ impl Stored {
             Plain::Array(stored.collect())
         };
         let block = |(index, block): (usize, &Block)| {
-            (block.name.clone(), block.stored(list(index + 1, &block.layers)))
+            (block.name.clone(), block.stored(list(roots.len() + index, &block.layers)))
         };
         let blocks: Vec<(String, Plain)> = blocks.iter().enumerate().map(block).collect();
-        Stored { layers: Some(list(0, items)), blocks: (!blocks.is_empty()).then_some(Plain::Table(blocks)) }
+        let layers = roots.iter().enumerate().map(|(number, root)| list(number, root.items)).collect();
+        Stored { layers, blocks: (!blocks.is_empty()).then_some(Plain::Table(blocks)) }
     }
 }
 

@@ -31,11 +31,11 @@ pub fn place<'n>(
     network: &'n Network,
     seed: u64,
     g: &mut Builder<'_>,
-    input: Var,
+    inputs: &[Var],
     complain: &mut dyn FnMut(&Builder<'_>, Misfit<'n>),
 ) -> Placed {
     let count = network.layers.len();
-    let mut vars = Vars { input, outputs: vec![None; count] };
+    let mut vars = Vars { inputs: inputs.to_vec(), outputs: vec![None; count] };
     let mut placing = Placing { network, seed, stands: vec![None; network.conditionals.len()] };
     let left_out = placing.range(0..count, network.conditionals.len(), g, &mut vars, complain);
     Placed { outputs: vars.outputs, left_out }
@@ -43,14 +43,14 @@ pub fn place<'n>(
 
 /// What layers read in one graph.
 struct Vars {
-    input: Var,
+    inputs: Vec<Var>,
     outputs: Vec<Option<Var>>,
 }
 
 impl Vars {
     fn get(&self, feed: Feed) -> Option<Var> {
         match feed {
-            Feed::Input => Some(self.input),
+            Feed::Input(i) => Some(self.inputs[i]),
             Feed::Layer(i) => self.outputs[i],
         }
     }
@@ -86,7 +86,7 @@ impl<'n> Placing<'n> {
             }
             let node = &network.layers[position];
             if let Some(inputs) = node.from.iter().map(|f| vars.get(*f)).collect::<Option<Vec<Var>>>() {
-                g.enter(&node.name, node.trainable);
+                g.enter_shared(&node.name, &node.owner, node.trainable);
                 let output = layers::lower(&*node.layer, g, &inputs);
                 vars.outputs[position] =
                     output.map_err(|mismatch| complain(g, Misfit { node, inputs, mismatch })).ok();
@@ -115,7 +115,7 @@ impl<'n> Placing<'n> {
         let mut trial = Builder::new(&mut params, g.mode(), self.seed);
         let layers = conditional.first..conditional.end;
         let mut inside = Vars {
-            input: trial.input(g.shape(vars.input).clone()),
+            inputs: vars.inputs.iter().map(|input| trial.input(g.shape(*input).clone())).collect(),
             outputs: vec![None; self.network.layers.len()],
         };
         for feed in self.network.layers[layers.clone()].iter().flat_map(|node| &node.from) {

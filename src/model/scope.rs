@@ -9,15 +9,19 @@ use crate::model::blocks::BLOCK_INPUT;
 /// A source of numbers for a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feed {
-    /// The dataset's input.
-    Input,
+    /// An input of the network, by position.
+    Input(usize),
     /// The output of an earlier layer, by position.
     Layer(usize),
 }
 
 /// The open lists of layers: the network's, then one for each block that is open in the one before.
 #[derive(Debug)]
-pub struct Scopes<'a>(Vec<Scope<'a>>);
+pub struct Scopes<'a> {
+    stack: Vec<Scope<'a>>,
+    /// Names of the network's inputs.
+    inputs: &'a [String],
+}
 
 /// Names and values that hold for one list of layers.
 #[derive(Debug)]
@@ -103,13 +107,13 @@ impl Scope<'_> {
     }
 
     /// Complains of a name that the item that is being read cannot have.
-    pub fn check_name(&self, f: &mut Fields<'_>) {
+    fn check_name(&self, f: &mut Fields<'_>, inputs: &[String]) {
         let name = &self.own().name;
         if name.is_empty() || name.contains('/') {
             let hint = "a name is not empty and has no `/`".to_string();
             f.error("name", format!("`{name}` cannot name a layer"), Some(hint));
-        } else if name == INPUT {
-            f.error("name", "`input` is the dataset's input", Some("choose another name".into()));
+        } else if name == INPUT || self.block.is_none() && inputs.contains(name) {
+            f.error("name", format!("`{name}` is an input"), Some("choose another name".into()));
         } else if let Some(first) = self.items[..self.current].iter().find(|i| i.name == *name) {
             let diag = Diag::new(format!("two layers are named `{name}`")).at(&f.place("name"));
             f.push(diag.also(&first.at, "the first"));
@@ -118,44 +122,50 @@ impl Scope<'_> {
 }
 
 impl<'a> Scopes<'a> {
-    /// The network's scope alone.
-    pub fn network() -> Scopes<'a> {
-        Scopes(vec![Scope {
+    /// A network's scope alone. `prefix` begins the names of its layers.
+    pub fn network(prefix: &str, inputs: &'a [String]) -> Scopes<'a> {
+        let network = Scope {
             block: None,
-            prefix: String::new(),
-            inputs: vec![Feed::Input],
+            prefix: prefix.to_string(),
+            inputs: (0..inputs.len()).map(Feed::Input).collect(),
             args: vec![],
             items: vec![],
             current: 0,
             trainable: true,
             trail: vec![],
-        }])
+        };
+        Scopes { stack: vec![network], inputs }
+    }
+
+    /// Complains of a name that the item that is being read cannot have.
+    pub fn check_name(&self, f: &mut Fields<'_>) {
+        self.innermost().check_name(f, self.inputs);
     }
 
     pub fn push(&mut self, scope: Scope<'a>) {
-        self.0.push(scope);
+        self.stack.push(scope);
     }
 
     pub fn pop(&mut self) {
-        self.0.pop();
+        self.stack.pop();
     }
 
     /// How many blocks are open.
     pub fn depth(&self) -> usize {
-        self.0.len() - 1
+        self.stack.len() - 1
     }
 
     pub fn innermost(&self) -> &Scope<'a> {
-        self.0.last().expect("the network's scope is never closed")
+        self.stack.last().expect("the network's scope is never closed")
     }
 
     pub fn innermost_mut(&mut self) -> &mut Scope<'a> {
-        self.0.last_mut().expect("the network's scope is never closed")
+        self.stack.last_mut().expect("the network's scope is never closed")
     }
 
     /// The blocks that are open, outermost first.
     pub fn blocks(&self) -> Vec<&'a str> {
-        self.0.iter().filter_map(|s| s.block).collect()
+        self.stack.iter().filter_map(|s| s.block).collect()
     }
 
     /// An item of the innermost list, with the values of params in place of their names, which are
@@ -195,7 +205,7 @@ impl<'a> Scopes<'a> {
 
     fn arg(&self, text: &str, scope: usize) -> Option<&Arg<'a>> {
         let name = text.strip_prefix('$')?;
-        self.0[scope].args.iter().find(|a| a.param == name)
+        self.stack[scope].args.iter().find(|a| a.param == name)
     }
 
     /// Reads `from`. A name that is wrong is told and stands for something, so that reading goes on.
@@ -204,7 +214,7 @@ impl<'a> Scopes<'a> {
         let Some(value) = f.raw("from") else {
             return match scope.current.checked_sub(1) {
                 None => scope.inputs.clone(),
-                Some(before) => vec![scope.items[before].output.unwrap_or(Feed::Input)],
+                Some(before) => vec![scope.items[before].output.unwrap_or(Feed::Input(0))],
             };
         };
         f.resolve("from", value.into());
@@ -224,8 +234,11 @@ impl<'a> Scopes<'a> {
                     items.iter().map(|item| self.look_up(item, scope)).unzip();
                 (feeds.concat(), wrong.concat())
             }
-            Data::Str(name) if name == BLOCK_INPUT && scope > 0 => (self.0[scope].inputs.clone(), vec![]),
-            Data::Str(name) if name == INPUT && scope == 0 => (vec![Feed::Input], vec![]),
+            Data::Str(name) if name == BLOCK_INPUT && scope > 0 => (self.stack[scope].inputs.clone(), vec![]),
+            Data::Str(name) if scope == 0 && self.inputs.contains(name) => {
+                let position = self.inputs.iter().position(|i| i == name).expect("just found");
+                (vec![Feed::Input(position)], vec![])
+            }
             Data::Str(name) => match self.arg(name, scope) {
                 Some(arg) => {
                     let (feeds, wrong) = self.look_up(arg.value, arg.scope);
@@ -234,22 +247,22 @@ impl<'a> Scopes<'a> {
                 }
                 None => match self.named(name, scope) {
                     Ok(feed) => (vec![feed], vec![]),
-                    Err(diag) => (vec![Feed::Input], vec![diag.at(&value.at)]),
+                    Err(diag) => (vec![Feed::Input(0)], vec![diag.at(&value.at)]),
                 },
             },
             _ => {
                 let diag = Diag::new(format!("`from` names layers, found {}", value.kind())).at(&value.at);
-                (vec![Feed::Input], vec![diag.hint("from = \"a\" or from = [\"a\", \"b\"]")])
+                (vec![Feed::Input(0)], vec![diag.hint("from = \"a\" or from = [\"a\", \"b\"]")])
             }
         }
     }
 
     /// The output of an earlier layer of a scope.
     fn named(&self, name: &str, scope: usize) -> Result<Feed, Diag> {
-        let Scope { block, items, current, .. } = &self.0[scope];
+        let Scope { block, items, current, .. } = &self.stack[scope];
         let (earlier, later) = items.split_at(*current);
         if let Some(item) = earlier.iter().find(|i| i.name == name) {
-            return Ok(item.output.unwrap_or(Feed::Input));
+            return Ok(item.output.unwrap_or(Feed::Input(0)));
         }
         let own = &later[0].name;
         if name == own {
@@ -265,10 +278,15 @@ impl<'a> Scopes<'a> {
         let readable = earlier.iter().filter(|i| i.output.is_some()).map(|i| i.name.as_str());
         let inside = name.split_once('/').and_then(|(outer, _)| earlier.iter().find(|i| i.name == outer));
         let (place, hint) = match block {
-            None => (String::new(), suggest(name, &readable.chain([INPUT]).collect::<Vec<_>>())),
-            Some(_) if name == INPUT => ("in a block".into(), Some("the block's input is `$input`".into())),
+            None => {
+                let inputs = self.inputs.iter().map(String::as_str);
+                (String::new(), suggest(name, &readable.chain(inputs).collect::<Vec<_>>()))
+            }
+            Some(_) if self.inputs.iter().any(|i| i == name) => {
+                ("in a block".into(), Some("the block's input is `$input`".into()))
+            }
             Some(block) => {
-                let outside = self.0[..scope].iter().any(|s| s.items.iter().any(|i| i.name == name));
+                let outside = self.stack[..scope].iter().any(|s| s.items.iter().any(|i| i.name == name));
                 let seen = "a block sees its own layers and `$input`; a param can name one beside the use";
                 let near = || suggest(name, &readable.chain([BLOCK_INPUT]).collect::<Vec<_>>());
                 let hint = if outside { Some(seen.to_string()) } else { near() };

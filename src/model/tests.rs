@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding};
 use crate::model::Experiment;
-use crate::model::layers::LayerNode;
+use crate::model::layers::{LayerNode, Network};
 use crate::model::lower::Model;
 use crate::model::scope::Feed;
 use crate::shape::Shape;
@@ -19,11 +19,15 @@ fn parse_whole(toml: &str) -> Experiment {
     parsed.unwrap_or_else(|f| panic!("{}\n{toml}", f.diags()[0]))
 }
 
+fn network(experiment: &Experiment) -> &Network {
+    experiment.task.networks()[0]
+}
+
 /// `name <- inputs` of every layer.
 fn edges(experiment: &Experiment) -> Vec<String> {
-    let layers = &experiment.network.layers;
+    let layers = &network(experiment).layers;
     let name = |feed: &Feed| match feed {
-        Feed::Input => "input",
+        Feed::Input(i) => network(experiment).inputs[*i].as_str(),
         Feed::Layer(i) => &layers[*i].name,
     };
     let from = |node: &LayerNode| node.from.iter().map(name).collect::<Vec<_>>().join(", ");
@@ -113,7 +117,7 @@ fn layers_are_named_after_their_use() {
 #[test]
 fn a_frozen_use_freezes_all_that_is_in_it() {
     let experiment = parse(NESTED);
-    for node in &experiment.network.layers {
+    for node in &network(&experiment).layers {
         let trained = !node.name.starts_with("skip_1/") && !node.name.ends_with("/out");
         assert_eq!(node.trainable, trained, "{}", node.name);
     }
@@ -173,8 +177,8 @@ fn the_stored_config_is_the_same_network() {
     let stored = experiment.resolved(Path::new("."));
     let again = parse_whole(&stored);
     assert_eq!(edges(&again), edges(&experiment), "{stored}");
-    assert_eq!(again.network.conditionals, experiment.network.conditionals);
-    for (a, b) in again.network.layers.iter().zip(&experiment.network.layers) {
+    assert_eq!(network(&again).conditionals, network(&experiment).conditionals);
+    for (a, b) in network(&again).layers.iter().zip(&network(&experiment).layers) {
         assert_eq!(format!("{:?} {}", a.layer, a.trainable), format!("{:?} {}", b.layer, b.trainable));
     }
     assert_eq!(again.resolved(Path::new(".")), stored);
@@ -273,4 +277,73 @@ fn conditions_may_lie_deep() {
     // The first repetition makes 4 of 3, its ReLUs inside stand with it; the second changes nothing.
     assert_eq!(model.rows.len(), 60);
     assert_eq!(model.left_out, ["b59/2"]);
+}
+
+/// A whole block is applied again with its weights: names, edges and parameters.
+#[test]
+fn shared_layers_and_blocks_have_their_weights_once() {
+    let experiment = parse(
+        r#"
+[blocks.tower]
+layers = [
+  { type = "Dense", units = 4, name = "first" },
+  { type = "Dense", units = 4, when = "shape_differs" },
+  { type = "Add", from = ["first", "dense"] },
+]
+[[layers]]
+type = "Dense"
+units = 3
+name = "one"
+[[layers]]
+type = "tower"
+repeat = 2
+[[layers]]
+type = "Shared"
+layer = "one"
+from = "input"
+name = "again"
+[[layers]]
+type = "Shared"
+layer = "tower"
+[[layers]]
+type = "Shared"
+layer = "shared"
+from = "again"
+[[layers]]
+type = "Add"
+from = ["tower", "shared", "shared_1"]
+"#,
+    );
+    let expected = [
+        "one <- input",
+        "tower/1/first <- one",
+        "tower/1/dense <- tower/1/first",
+        "tower/1/add <- tower/1/first, tower/1/dense",
+        "tower/2/first <- tower/1/add",
+        "tower/2/dense <- tower/2/first",
+        "tower/2/add <- tower/2/first, tower/2/dense",
+        "again <- input",
+        "shared/1/first <- again",
+        "shared/1/dense <- shared/1/first",
+        "shared/1/add <- shared/1/first, shared/1/dense",
+        "shared/2/first <- shared/1/add",
+        "shared/2/dense <- shared/2/first",
+        "shared/2/add <- shared/2/first, shared/2/dense",
+        "shared_1/1/first <- again",
+        "shared_1/1/dense <- shared_1/1/first",
+        "shared_1/1/add <- shared_1/1/first, shared_1/1/dense",
+        "shared_1/2/first <- shared_1/1/add",
+        "shared_1/2/dense <- shared_1/2/first",
+        "shared_1/2/add <- shared_1/2/first, shared_1/2/dense",
+        "add <- tower/2/add, shared/2/add, shared_1/2/add",
+    ];
+    assert_eq!(edges(&experiment), expected);
+    let model = lower(&experiment, &[2], 4);
+    let paths: Vec<&str> = model.params.decls.iter().map(|d| d.path.as_str()).collect();
+    let firsts = ["one", "tower/1/first", "tower/2/first"];
+    let expected: Vec<String> =
+        firsts.iter().flat_map(|l| [format!("{l}/kernel"), format!("{l}/bias")]).collect();
+    assert_eq!(paths, expected);
+    let stored = experiment.resolved(Path::new("."));
+    assert_eq!(edges(&parse_whole(&stored)), edges(&experiment), "{stored}");
 }

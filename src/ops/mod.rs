@@ -15,6 +15,7 @@ pub mod conv;
 pub mod conv_bf16;
 pub mod conv_pool;
 pub mod crop;
+pub mod cut;
 pub mod depthwise;
 pub mod dropout;
 pub mod embedding;

@@ -7,7 +7,7 @@ use crate::data::preprocessing::{
 };
 use crate::data::rows::InputRows;
 use crate::diag::{Diag, Failure};
-use crate::model::lower::{OUTPUT, PREDICT};
+use crate::model::lower::PREDICT;
 use crate::train::predict::{MISTAKES, Stop, quoted};
 use crate::train::setup::Loaded;
 
@@ -89,7 +89,7 @@ impl Continuation {
         while step < steps {
             loaded.session.input(PREDICT, 0, 1).copy_from_slice(&self.points);
             loaded.session.run(PREDICT, 1, 0);
-            let predicted = loaded.session.output(PREDICT, OUTPUT, 1).iter().zip(&self.targets);
+            let predicted = loaded.session.output(PREDICT, 0, 1).iter().zip(&self.targets);
             let decoded: Vec<f64> = predicted.map(|(v, column)| column.decode(*v)).collect();
             for values in decoded.chunks_exact(per_step).take(steps - step) {
                 step += 1;

@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 use crate::data::Part;
 use crate::diag::{Diag, Result};
 use crate::metrics::report::Report;
-use crate::model::lower::{EVAL, OUTPUT, TARGET};
+use crate::model::experiment::Task;
+use crate::model::lower::{EVAL, Output, Slots};
+use crate::train::judge::Judge;
 use crate::train::progress::figures;
-use crate::train::setup::{Loaded, Options};
-use crate::train::trainer::Judge;
+use crate::train::setup::{Loaded, Options, convert};
 
 /// Which samples are judged.
 #[derive(Clone, Debug)]
@@ -27,7 +28,7 @@ pub enum Chosen {
 /// The outcome of an evaluation.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// `loss`, then each metric.
+    /// `loss`, its parts if there are several, then each metric.
     pub names: Vec<String>,
     pub values: Vec<f64>,
     pub samples: usize,
@@ -35,17 +36,24 @@ pub struct Evaluation {
     pub part: String,
     /// For the user: what may make the figures other than expected.
     pub note: Option<String>,
-    report: Report,
+    /// Of each output: its name, if there are several.
+    reports: Vec<(Option<String>, Report)>,
 }
 
 impl Evaluation {
     /// For people.
     pub fn text(&self) -> String {
         let figures = figures(&self.names, &self.values);
-        format!("{} samples ({}): {figures}\n\n{}", self.samples, self.part, self.report.text())
+        let report = |(name, report): &(Option<String>, Report)| match name {
+            Some(name) => format!("Output `{name}`\n{}", report.text()),
+            None => report.text(),
+        };
+        let reports: Vec<String> = self.reports.iter().map(report).collect();
+        format!("{} samples ({}): {figures}\n\n{}", self.samples, self.part, reports.join("\n"))
     }
 
-    /// For machines: one object with `loss`, each metric by its name, and the report's keys.
+    /// For machines: one object with `loss`, each metric by its name, and the report's keys, which stand
+    /// under `outputs` and the output's name where there are several.
     pub fn json(&self) -> Value {
         let mut object = Map::new();
         object.insert("part".into(), json!(self.part));
@@ -53,7 +61,15 @@ impl Evaluation {
         for (name, value) in self.names.iter().zip(&self.values) {
             object.insert(name.clone(), json!(value));
         }
-        object.extend(self.report.json());
+        match &self.reports[..] {
+            [(None, report)] => object.extend(report.json()),
+            several => {
+                let report = |(name, report): &(Option<String>, Report)| {
+                    (name.clone().unwrap_or_default(), Value::Object(report.json()))
+                };
+                object.insert("outputs".into(), Value::Object(several.iter().map(report).collect()));
+            }
+        }
         Value::Object(object)
     }
 }
@@ -66,18 +82,21 @@ pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evalu
         return Err(Diag::new(format!("there are no samples in {name}")).into());
     }
     let batch = loaded.session.program(EVAL).batch;
-    let mut judge = Judge::new(&loaded.experiment, &loaded.output, &loaded.meta.preprocessing, batch);
-    let mut report = Report::new(&loaded.meta.preprocessing.target, &loaded.output);
-    let (scores, units) = (loaded.scores(), loaded.output.units());
+    let Task::Supervised(task) = &loaded.experiment.task;
+    let outputs = loaded.outputs.clone();
+    let (mut judge, slots) = (Judge::new(task, &outputs, batch), Slots::new(outputs.len()));
+    let names = task.measured().into_iter().map(|(name, _)| name).collect();
+    let report = |output: &Output| (output.name.clone(), Report::new(&output.target, &output.kind));
+    let mut reports: Vec<(Option<String>, Report)> = outputs.iter().map(report).collect();
     let mut probabilities = vec![];
     let order: Vec<u32> = (0..part.len() as u32).collect();
     judge.judge(&mut loaded.session, &part, &order, |session, n| {
-        Loaded::convert(scores, units, session.output(EVAL, OUTPUT, n), &mut probabilities);
-        report.update(session.output(EVAL, TARGET, n), &probabilities);
+        for (i, ((_, report), output)) in reports.iter_mut().zip(&outputs).enumerate() {
+            convert(output, session.output(EVAL, slots.output(i), n), &mut probabilities);
+            report.update(session.output(EVAL, slots.target(i), n), &probabilities);
+        }
     });
-    let metrics = loaded.experiment.training.metrics.iter().map(|m| m.name().to_string());
-    let names = std::iter::once("loss".to_string()).chain(metrics).collect();
-    Ok(Evaluation { names, values: judge.values(), samples: part.len(), part: name, note, report })
+    Ok(Evaluation { names, values: judge.values(), samples: part.len(), part: name, note, reports })
 }
 
 /// The samples, their name, and a note if they are not those of training's time.

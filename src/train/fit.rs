@@ -9,7 +9,6 @@ use crate::checkpoint;
 use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
 use crate::report::{forecast_svg, history_svg};
-use crate::train::forecast;
 use crate::train::progress::{Progress, Verbosity, duration, figures};
 use crate::train::run_folder::{History, RunFolder};
 use crate::train::saved::{self, Named, Saved};
@@ -76,7 +75,7 @@ pub fn resume(path: &Path, epochs: Option<usize>, options: &FitOptions) -> Resul
 
 /// The history's columns, known from the start.
 fn columns(prepared: &Prepared) -> Vec<String> {
-    let measured = prepared.experiment.training.measured(prepared.dataset.validation.is_some());
+    let measured = prepared.experiment.task.measured(prepared.dataset.validation.is_some());
     let rest = ["learning_rate", "seconds", "samples_per_second"].map(str::to_string);
     let first = std::iter::once("epoch".to_string());
     first.chain(measured.into_iter().map(|(name, _)| name)).chain(rest).collect()
@@ -108,13 +107,11 @@ impl Run {
         history: History,
         verbosity: Verbosity,
     ) -> Run {
-        let callbacks =
-            callbacks::Running::new(&prepared.experiment.callbacks, trainer.optimizer.learning_rate());
+        let callbacks = callbacks::Running::new(&prepared.experiment.callbacks, trainer.learning_rate());
         let progress = Progress::new(verbosity, prepared.experiment.training.epochs);
         let saved = Saved::new(&prepared, &trainer, callbacks.state());
-        let optimizer = &prepared.experiment.training.optimizer;
         let session = &trainer.session;
-        let memory = saved::training_bytes(session.params(), session.programs(), optimizer);
+        let memory = saved::training_bytes(session.params(), session.programs(), &prepared.experiment.task);
         let (epoch, begun, finished) = (0, None, false);
         Run {
             prepared,
@@ -189,13 +186,13 @@ impl Run {
         }
         let (steps, skipped) = (self.trainer.steps_per_epoch(), self.trainer.steps_done);
         self.progress.begin(epoch, steps, skipped);
-        let names = self.history.columns[1..=self.prepared.experiment.training.metrics.len() + 1].to_vec();
-        let mut learning_rate = self.trainer.optimizer.learning_rate();
+        let names = self.history.columns[1..=self.prepared.experiment.task.measured(false).len()].to_vec();
+        let mut learning_rate = self.trainer.learning_rate();
         while self.trainer.steps_done < steps {
             if let Some(rate) = self.callbacks.learning_rate_for_step(self.trainer.step, steps) {
-                self.trainer.optimizer.set_learning_rate(rate);
+                self.trainer.set_learning_rate(rate);
             }
-            learning_rate = self.trainer.optimizer.learning_rate();
+            learning_rate = self.trainer.learning_rate();
             self.trainer.train_step(&self.prepared.dataset.train)?;
             let (trainer, prepared, done) = (&self.trainer, &self.prepared, self.trainer.steps_done);
             self.progress.batch(done, || {
@@ -232,7 +229,7 @@ impl Run {
             self.progress.say(note);
         }
         if let Some(rate) = verdict.learning_rate {
-            self.trainer.optimizer.set_learning_rate(rate);
+            self.trainer.set_learning_rate(rate);
         }
         if verdict.best {
             self.saved.keep_best(&self.trainer, self.epoch, named.clone());
@@ -336,7 +333,7 @@ impl Run {
         let values: Vec<f64> = best.metrics.iter().map(|m| m.1).collect();
         self.progress.say(&format!("Best epoch {}: {}", best.epoch, figures(&names, &values)));
         self.saved.load_best(&mut self.trainer.session);
-        if let Some(forecast) = forecast::of(&mut self.trainer.session, &self.prepared.dataset) {
+        if let Some(forecast) = self.trainer.forecast(&self.prepared.dataset) {
             let picture = forecast_svg::draw(&self.prepared.experiment.name, &forecast);
             self.folder.write_picture("forecast.svg", &picture)?;
         }
@@ -352,13 +349,12 @@ impl Run {
     fn test_line(&mut self) -> Option<String> {
         let test = self.prepared.dataset.test.clone()?;
         let values = self.trainer.evaluate_weights(&test);
-        let metrics = self.prepared.experiment.training.metrics.iter().zip(&values[1..]);
-        let words = metrics.map(|(m, v)| match m.name().contains("accuracy") {
-            true => format!("{} {:.2} %", m.name(), v * 100.0),
-            false => figures(&[m.name().to_string()], &[*v]),
-        });
-        let loss = figures(&["loss".to_string()], &values[..1]);
-        Some(format!("Test: {}", std::iter::once(loss).chain(words).collect::<Vec<_>>().join("  ")))
+        let measured = self.prepared.experiment.task.measured(false);
+        let word = |((name, _), value): (&(String, bool), &f64)| match name.contains("accuracy") {
+            true => format!("{name} {:.2} %", value * 100.0),
+            false => figures(std::slice::from_ref(name), &[*value]),
+        };
+        Some(format!("Test: {}", measured.iter().zip(&values).map(word).collect::<Vec<_>>().join("  ")))
     }
 }
 

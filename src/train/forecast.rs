@@ -3,13 +3,13 @@
 use crate::data::Dataset;
 use crate::data::preprocessing::TargetEncoding;
 use crate::exec::Session;
-use crate::model::lower::{EVAL, OUTPUT, TARGET};
+use crate::model::lower::{EVAL, Slots};
 use crate::report::forecast_svg::{Forecast, MOST_POINTS};
 use crate::train::setup::fill;
 
 /// The end of the last part that is held out, or else of the training part, one step ahead of each window,
-/// in the first target's units. None where the data is no series.
-pub fn of(session: &mut Session, dataset: &Dataset) -> Option<Forecast> {
+/// in the first target's units. None where the data is no series, or not all of its targets are one output's.
+pub fn of(session: &mut Session, slots: Slots, dataset: &Dataset) -> Option<Forecast> {
     let window = dataset.preprocessing.window?;
     let TargetEncoding::Values { columns } = &dataset.preprocessing.target else { return None };
     let parts = [("test", dataset.test.as_ref()), ("validation", dataset.validation.as_ref())];
@@ -30,8 +30,8 @@ pub fn of(session: &mut Session, dataset: &Dataset) -> Option<Forecast> {
         let firsts = |values: &[f32]| -> Vec<f64> {
             values.chunks_exact(columns.len()).map(|row| column.decode(row[0])).collect()
         };
-        forecast.truth.extend(firsts(session.output(EVAL, TARGET, rows.len())));
-        forecast.predicted.extend(firsts(session.output(EVAL, OUTPUT, rows.len())));
+        forecast.truth.extend(firsts(session.output(EVAL, slots.target(0), rows.len())));
+        forecast.predicted.extend(firsts(session.output(EVAL, slots.output(0), rows.len())));
     }
     Some(forecast)
 }

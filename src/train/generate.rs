@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use crate::data::preprocessing::{InputEncoding, TargetEncoding};
 use crate::data::text::tokenizer::{Tokenizer, UNKNOWN, Vocabulary};
 use crate::diag::{Diag, Failure, Result};
-use crate::model::lower::{OUTPUT, PREDICT};
+use crate::model::lower::PREDICT;
 use crate::rng::Stream;
 use crate::train::fit::INTERRUPTED;
-use crate::train::setup::{Loaded, Options};
+use crate::train::setup::{Loaded, Options, convert};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -50,6 +50,7 @@ pub fn generate(path: &Path, wish: &Wish, options: &Options, sink: &mut dyn Writ
     }
     let stream = Stream::new(wish.seed, "generate");
     let (mut tokens, mut probabilities) = (prompt.tokens, vec![]);
+    let output = loaded.outputs[0].clone();
     let between = vocabulary.tokenizer == Tokenizer::Word;
     for step in 0..wish.tokens {
         if INTERRUPTED.load(Ordering::SeqCst) {
@@ -61,9 +62,9 @@ pub fn generate(path: &Path, wish: &Wish, options: &Options, sink: &mut dyn Writ
         input.iter_mut().zip(seen).for_each(|(out, token)| *out = *token as f32);
         let last = seen.len() - 1;
         loaded.session.run(PREDICT, 1, 0);
-        let units = loaded.output.units();
-        let row = &loaded.session.output(PREDICT, OUTPUT, 1)[last * units..(last + 1) * units];
-        Loaded::convert(loaded.scores(), units, row, &mut probabilities);
+        let units = output.kind.units();
+        let row = &loaded.session.output(PREDICT, 0, 1)[last * units..(last + 1) * units];
+        convert(&output, row, &mut probabilities);
         // A word that nobody knows cannot be said.
         if let Some(unknown) = vocabulary.tokens.iter().position(|t| t == UNKNOWN) {
             probabilities[unknown] = 0.0;

@@ -1,7 +1,7 @@
 //! The times of a training step's stages, taken in many steps.
 
 use crate::kernels::clock::Reading;
-use crate::train::trainer::Stage;
+use crate::train::course::Stage;
 
 /// What the clocks show at one moment.
 #[derive(Clone, Copy, Debug, Default)]

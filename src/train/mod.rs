@@ -1,10 +1,12 @@
 //! Training, evaluation, prediction: the loops.
 
 mod continuation;
+mod course;
 pub mod evaluate;
 pub mod fit;
 mod forecast;
 pub mod generate;
+mod judge;
 pub mod laps;
 mod pictures;
 pub mod predict;

@@ -13,23 +13,22 @@ use crate::data::pictures::{Picture, codec, resize};
 use crate::diag::{Diag, Failure, Result};
 use crate::files::{cannot_write, write_atomic};
 use crate::kernels::par::for_chunks;
-use crate::model::lower::{OUTPUT, PREDICT};
+use crate::model::lower::PREDICT;
 use crate::train::fit::INTERRUPTED;
 use crate::train::predict::{Given, MISTAKES, Stop, Table};
-use crate::train::setup::Loaded;
+use crate::train::setup::{Loaded, convert};
 
 /// Writes a row for each picture.
 pub(super) fn rows(
     loaded: &mut Loaded,
     pictures: &Inputs,
     (size, divisor): (Size, f32),
-    mut table: Table<'_>,
+    mut table: Table,
     sink: &mut dyn Write,
 ) -> Result<(), Stop> {
     table.header(true, sink).map_err(Stop::Io)?;
     for_batches(loaded, pictures, (size, divisor), |loaded, range, _| {
-        let predictions = loaded.session.output(PREDICT, OUTPUT, range.len());
-        table.rows(predictions, range.len(), Some(&pictures.names[range]), sink).map_err(Stop::Io)
+        table.rows(&loaded.session, range.len(), Some(&pictures.names[range]), sink).map_err(Stop::Io)
     })
 }
 
@@ -43,12 +42,12 @@ pub(super) fn masks(loaded: &mut Loaded, given: Given<'_>, folder: Option<&Path>
         return Err(Diag::new("masks are pictures: say where they shall go with -o DIR").into());
     };
     let files = mask_files(&pictures, folder)?;
-    let (scores, units) = (loaded.scores(), loaded.output.units());
+    let output = loaded.outputs[0].clone();
+    let units = output.kind.units();
     let [height, width, _] = form.0;
     let mut probabilities = vec![];
     let done = for_batches(loaded, &pictures, form, |loaded, range, sizes| {
-        let outputs = loaded.session.output(PREDICT, OUTPUT, range.len());
-        Loaded::convert(scores, units, outputs, &mut probabilities);
+        convert(&output, loaded.session.output(PREDICT, 0, range.len()), &mut probabilities);
         let samples = probabilities.chunks_exact(height * width * units);
         for ((sample, file), [h, w]) in samples.zip(&files[range]).zip(sizes) {
             let pixels = sample.chunks_exact(units).map(class_of).collect();

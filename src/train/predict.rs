@@ -7,16 +7,16 @@ use std::sync::atomic::Ordering;
 
 use crate::data::pictures::inputs::Inputs;
 use crate::data::pictures::load::Size;
-use crate::data::preprocessing::{InputEncoding, TargetEncoding};
+use crate::data::preprocessing::{InputEncoding, TargetEncoding, ValueColumn};
 use crate::data::rows::InputRows;
 use crate::diag::{Diag, Failure, Result};
+use crate::exec::Session;
 use crate::files::{cannot_write, write_atomic};
-use crate::model::lower::{OUTPUT, PREDICT};
-use crate::target::Scores;
+use crate::model::lower::{Output, PREDICT};
 use crate::train::continuation::Continuation;
 use crate::train::fit::INTERRUPTED;
 use crate::train::pictures;
-use crate::train::setup::{Loaded, Options};
+use crate::train::setup::{Loaded, Options, convert};
 
 /// Mistakes in rows that are listed before giving up.
 pub(super) const MISTAKES: usize = 20;
@@ -36,10 +36,11 @@ pub fn predict(
 ) -> Result<Vec<String>> {
     let mut loaded = Loaded::open(path, options)?;
     let preprocessing = loaded.meta.preprocessing.clone();
-    if probabilities && preprocessing.classes().is_none() {
+    let classes = |output: &Output| matches!(output.target, TargetEncoding::Classes { .. });
+    if probabilities && !loaded.outputs.iter().any(classes) {
         return Err(Diag::new("--probabilities is for classes, but this model predicts a number").into());
     }
-    if preprocessing.target == TargetEncoding::NextToken {
+    if loaded.outputs.iter().any(|output| output.target == TargetEncoding::NextToken) {
         let diag = Diag::new("this model goes on with a text, and predicts no rows");
         return Err(diag.hint("nntrain generate RUN --prompt TEXT --tokens N").into());
     }
@@ -48,16 +49,10 @@ pub fn predict(
         return Err(diag.into());
     }
     let mut given = Given::open(input, &preprocessing.input)?;
-    if let TargetEncoding::Mask { .. } = preprocessing.target {
+    if let [Output { target: TargetEncoding::Mask { .. }, .. }] = loaded.outputs[..] {
         return pictures::masks(&mut loaded, given, output).map(|()| vec![]);
     }
-    let writer = Table {
-        target: &preprocessing.target,
-        probabilities,
-        scores: loaded.scores(),
-        units: loaded.output.units(),
-        buffer: vec![],
-    };
+    let writer = Table::new(&loaded.outputs, &preprocessing.input, probabilities)?;
     let mut writer = Some(writer);
     let mut table = || writer.take().expect("called once");
     let mut run = |sink: &mut dyn Write| match (&mut given, preprocessing.window) {
@@ -150,7 +145,7 @@ impl Stop {
 fn run(
     loaded: &mut Loaded,
     rows: &mut InputRows<'_>,
-    mut table: Table<'_>,
+    mut table: Table,
     sink: &mut dyn Write,
 ) -> Result<(), Stop> {
     table.header(false, sink).map_err(Stop::Io)?;
@@ -174,7 +169,7 @@ fn run(
         }
         if n > 0 && mistakes.is_empty() {
             loaded.session.run(PREDICT, n, 0);
-            table.rows(loaded.session.output(PREDICT, OUTPUT, n), n, None, sink).map_err(Stop::Io)?;
+            table.rows(&loaded.session, n, None, sink).map_err(Stop::Io)?;
         }
         if n < batch {
             break;
@@ -208,66 +203,119 @@ fn print(spool: &mut File) -> Result<()> {
 }
 
 /// Predictions as CSV.
-pub(super) struct Table<'a> {
-    target: &'a TargetEncoding,
+pub(super) struct Table {
+    outputs: Vec<Columns>,
+}
+
+/// The columns of one output.
+struct Columns {
+    output: Output,
+    cells: Cells,
     probabilities: bool,
-    scores: Scores,
-    units: usize,
     buffer: Vec<f32>,
 }
 
-impl Table<'_> {
+enum Cells {
+    /// The class, by name.
+    Class(Vec<String>),
+    /// Numbers, in the units of their columns.
+    Values(Vec<ValueColumn>),
+}
+
+impl Table {
+    fn new(outputs: &[Output], input: &InputEncoding, probabilities: bool) -> Result<Table> {
+        let columns = |output: &Output| {
+            let cells = match &output.target {
+                TargetEncoding::Classes { names, .. } => Cells::Class(names.clone()),
+                TargetEncoding::Values { columns } => Cells::Values(columns.clone()),
+                TargetEncoding::Input => Cells::Values(input.value_columns()),
+                TargetEncoding::Mask { .. } | TargetEncoding::NextToken | TargetEncoding::Several { .. } => {
+                    let name = output.name.clone().unwrap_or_default();
+                    let message =
+                        format!("the output `{name}` is no column of a table, but one of several outputs");
+                    return Err(Diag::new(message).into());
+                }
+            };
+            Ok(Columns { output: output.clone(), cells, probabilities, buffer: vec![] })
+        };
+        Ok(Table { outputs: outputs.iter().map(columns).collect::<Result<_>>()? })
+    }
+
     /// `files`: rows begin with the name of a file.
     pub fn header(&self, files: bool, sink: &mut dyn Write) -> io::Result<()> {
-        let mut cells: Vec<String> = files.then(|| "file".to_string()).into_iter().collect();
-        match self.target {
-            TargetEncoding::Classes { names, .. } => {
-                cells.push("prediction".into());
-                if self.probabilities {
-                    cells.extend(names.iter().map(|n| quoted(&format!("p_{n}"))));
-                }
-            }
-            TargetEncoding::Mask { .. } => unreachable!("masks are written as pictures"),
-            TargetEncoding::Values { columns } if columns.len() == 1 => cells.push("prediction".into()),
-            TargetEncoding::Values { columns } => {
-                cells.extend(columns.iter().map(|c| quoted(&format!("prediction_{}", c.name))));
-            }
-            TargetEncoding::NextToken => unreachable!("refused by `predict`"),
-        }
+        let file = files.then(|| "file".to_string());
+        let cells: Vec<String> =
+            file.into_iter().chain(self.outputs.iter().flat_map(Columns::header)).collect();
         writeln!(sink, "{}", cells.join(","))
     }
 
+    /// Writes the `n` samples that the session has just predicted.
     pub fn rows(
         &mut self,
-        predictions: &[f32],
+        session: &Session,
         n: usize,
         files: Option<&[String]>,
         sink: &mut dyn Write,
     ) -> io::Result<()> {
-        Loaded::convert(self.scores, self.units, predictions, &mut self.buffer);
-        for (i, row) in self.buffer.chunks_exact(self.buffer.len() / n).enumerate() {
+        for (i, columns) in self.outputs.iter_mut().enumerate() {
+            convert(&columns.output, session.output(PREDICT, i, n), &mut columns.buffer);
+        }
+        for row in 0..n {
             if let Some(files) = files {
-                write!(sink, "{},", quoted(&files[i]))?;
+                write!(sink, "{},", quoted(&files[row]))?;
             }
-            match self.target {
-                TargetEncoding::Classes { names, .. } => class_row(names, row, self.probabilities, sink)?,
-                TargetEncoding::Mask { .. } => unreachable!("masks are written as pictures"),
-                TargetEncoding::Values { columns } => {
-                    for (i, (value, column)) in row.iter().zip(columns).enumerate() {
-                        let comma = if i == 0 { "" } else { "," };
-                        write!(sink, "{comma}{}", column.decode(*value) as f32)?;
-                    }
-                    writeln!(sink)?;
+            for (i, columns) in self.outputs.iter().enumerate() {
+                if i > 0 {
+                    write!(sink, ",")?;
                 }
-                TargetEncoding::NextToken => unreachable!("refused by `predict`"),
+                columns.row(
+                    &columns.buffer[row * columns.buffer.len() / n..][..columns.buffer.len() / n],
+                    sink,
+                )?;
             }
+            writeln!(sink)?;
         }
         Ok(())
     }
 }
 
+impl Columns {
+    fn header(&self) -> Vec<String> {
+        let of = |word: &str| prefixed_by(word, self.output.name.as_deref());
+        let cells = match &self.cells {
+            Cells::Class(names) => {
+                let p = names.iter().filter(|_| self.probabilities).map(|n| format!("{}_{n}", of("p")));
+                std::iter::once(of("prediction")).chain(p).collect()
+            }
+            Cells::Values(columns) if columns.len() == 1 => vec![of("prediction")],
+            Cells::Values(columns) => {
+                columns.iter().map(|c| format!("{}_{}", of("prediction"), c.name)).collect()
+            }
+        };
+        cells.iter().map(|cell: &String| quoted(cell)).collect()
+    }
+
+    fn row(&self, numbers: &[f32], sink: &mut dyn Write) -> io::Result<()> {
+        match &self.cells {
+            Cells::Class(names) => class_cells(names, numbers, self.probabilities, sink),
+            Cells::Values(columns) => {
+                for (i, (value, column)) in numbers.iter().zip(columns).enumerate() {
+                    let comma = if i == 0 { "" } else { "," };
+                    write!(sink, "{comma}{}", column.decode(*value) as f32)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// `prediction`, or `prediction_age` where there are several outputs.
+fn prefixed_by(word: &str, output: Option<&str>) -> String {
+    output.map_or(word.to_string(), |output| format!("{word}_{output}"))
+}
+
 /// The most probable class by name; one unit is the probability of the second of two classes.
-fn class_row(names: &[String], row: &[f32], probabilities: bool, sink: &mut dyn Write) -> io::Result<()> {
+fn class_cells(names: &[String], row: &[f32], probabilities: bool, sink: &mut dyn Write) -> io::Result<()> {
     let two;
     let row = match row {
         [p] => {
@@ -283,7 +331,7 @@ fn class_row(names: &[String], row: &[f32], probabilities: bool, sink: &mut dyn 
             write!(sink, ",{p}")?;
         }
     }
-    writeln!(sink)
+    Ok(())
 }
 
 /// A cell, in quotes where it needs them.

@@ -1,6 +1,7 @@
 //! What a run writes to its checkpoints: copies of the last good state and of the best weights, in
 //! memory that is allocated once.
 
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,9 @@ use crate::checkpoint::{self, Checkpoint, Meta, Resume, Tensor};
 use crate::compile::Program;
 use crate::diag::{Diag, Result};
 use crate::exec::Session;
-use crate::graph::Params;
-use crate::optim::OptimizerSpec;
+use crate::graph::{ParamDecl, Params};
+use crate::model::experiment::Task;
+use crate::train::course::Learner;
 use crate::train::run_folder::RunFolder;
 use crate::train::setup::{self, Prepared};
 use crate::train::trainer::Trainer;
@@ -43,8 +45,8 @@ pub struct Snapshot {
     pub metrics: Named,
     resume: Resume,
     block: Vec<f32>,
-    /// The optimizer's arrays.
-    arrays: Vec<Vec<f32>>,
+    /// The arrays of each optimizer.
+    arrays: Vec<Vec<Vec<f32>>>,
 }
 
 pub struct Best {
@@ -58,20 +60,18 @@ pub struct Best {
 impl Saved {
     /// The first weights are good.
     pub fn new(prepared: &Prepared, trainer: &Trainer, callbacks: callbacks::State) -> Saved {
-        let resume = Resume {
-            optimizer_iterations: 0,
-            optimizer_scalars: to_bits(&trainer.optimizer.scalars()),
-            callbacks,
-            begun: None,
-            finished: false,
-        };
+        let resume = Resume { begun: None, ..resume(trainer, callbacks, false) };
         let good = Snapshot {
             epoch: 0,
             step: 0,
             metrics: vec![],
             resume,
             block: trainer.session.block().to_vec(),
-            arrays: trainer.optimizer.arrays().map(|(_, a)| a.to_vec()).collect(),
+            arrays: trainer
+                .learners
+                .iter()
+                .map(|l| l.optimizer.arrays().map(|(_, a)| a.to_vec()).collect())
+                .collect(),
         };
         let spare = good.block.clone();
         Saved { good, best: None, spare, frame: frame(prepared), written_at: Instant::now() }
@@ -88,17 +88,13 @@ impl Saved {
     ) {
         let good = &mut self.good;
         good.block.copy_from_slice(trainer.session.block());
-        for (copy, (_, array)) in good.arrays.iter_mut().zip(trainer.optimizer.arrays()) {
-            copy.copy_from_slice(array);
+        for (copies, learner) in good.arrays.iter_mut().zip(&trainer.learners) {
+            for (copy, (_, array)) in copies.iter_mut().zip(learner.optimizer.arrays()) {
+                copy.copy_from_slice(array);
+            }
         }
         (good.epoch, good.step, good.metrics) = (epoch, trainer.step, metrics);
-        good.resume = Resume {
-            optimizer_iterations: trainer.optimizer.iterations(),
-            optimizer_scalars: to_bits(&trainer.optimizer.scalars()),
-            callbacks,
-            begun: trainer.begun(),
-            finished,
-        };
+        good.resume = resume(trainer, callbacks, finished);
     }
 
     /// Takes over what a checkpoint says of its state, after [`Self::capture`] of a trainer that was
@@ -115,8 +111,10 @@ impl Saved {
         let fresh = || Best { epoch, metrics: vec![], step, block: std::mem::take(spare), written: false };
         let best = self.best.get_or_insert_with(fresh);
         best.block.copy_from_slice(block);
-        if let Some(average) = trainer.optimizer.ema() {
-            best.block[..average.len()].copy_from_slice(average);
+        for learner in &trainer.learners {
+            if let Some(average) = learner.optimizer.ema() {
+                best.block[learner.range.clone()].copy_from_slice(average);
+            }
         }
         (best.epoch, best.step, best.metrics, best.written) = (epoch, step, metrics, false);
     }
@@ -140,13 +138,15 @@ impl Saved {
         if let Some(best) = self.best.as_mut().filter(|b| !b.written) {
             let (epoch, step, metrics) = (best.epoch, best.step, best.metrics.clone());
             let meta = Meta { epoch, step, metrics: storable(&metrics), ..self.frame.clone() };
-            checkpoint::write(&folder.best(), &meta, &tensors("", session, &best.block, false))?;
+            checkpoint::write(&folder.best(), &meta, &tensors(session, &best.block))?;
             best.written = true;
         }
         let good = &self.good;
-        let mut all = tensors("", session, &good.block, false);
-        for ((slot, _), array) in trainer.optimizer.arrays().zip(&good.arrays) {
-            all.extend(tensors(&format!("optimizer/{slot}/"), session, array, true));
+        let mut all = tensors(session, &good.block);
+        for (learner, arrays) in trainer.learners.iter().zip(&good.arrays) {
+            for ((slot, _), array) in learner.optimizer.arrays().zip(arrays) {
+                all.extend(slots(slot, session, learner, array));
+            }
         }
         let (epoch, step, metrics) = (good.epoch, good.step, good.metrics.clone());
         let resume = Some(good.resume.clone());
@@ -169,9 +169,10 @@ pub fn loadable(metrics: &[(String, Option<f64>)]) -> Named {
 
 /// Bytes that training takes besides the data: programs and weights, the optimizer's state, the copy
 /// of both that is good, and the best weights.
-pub fn training_bytes(params: &Params, programs: &[Program], optimizer: &OptimizerSpec) -> usize {
+pub fn training_bytes(params: &Params, programs: &[Program], task: &Task) -> usize {
     let layout = params.layout();
-    let state = optimizer.numbers_per_weight() * layout.trainable_len;
+    let Task::Supervised(task) = task;
+    let state = task.optimizer.numbers_per_weight() * layout.trainable_len;
     Session::planned_bytes(params, programs) + (2 * state + 2 * layout.len) * size_of::<f32>()
 }
 
@@ -195,16 +196,39 @@ fn frame(prepared: &Prepared) -> Meta {
     }
 }
 
+/// What resuming needs of a trainer, besides its arrays.
+fn resume(trainer: &Trainer, callbacks: callbacks::State, finished: bool) -> Resume {
+    let scalars = |learner: &Learner| (learner.optimizer.iterations(), to_bits(&learner.optimizer.scalars()));
+    let mut states = trainer.learners.iter().map(scalars);
+    let (optimizer_iterations, optimizer_scalars) = states.next().expect("somebody learns");
+    let more_optimizers = states.collect();
+    let begun = trainer.begun();
+    Resume { optimizer_iterations, optimizer_scalars, more_optimizers, callbacks, begun, finished }
+}
+
 /// The parameters' parts of an array that is laid out like their block.
-fn tensors<'a>(prefix: &str, session: &Session, array: &'a [f32], trainable_only: bool) -> Vec<Tensor<'a>> {
+fn tensors<'a>(session: &Session, array: &'a [f32]) -> Vec<Tensor<'a>> {
     let places = session.params().decls.iter().zip(&session.layout().ranges);
-    let chosen = places.filter(|(decl, _)| decl.trainable || !trainable_only);
-    let tensor = |(decl, range): (&crate::graph::ParamDecl, &std::ops::Range<usize>)| Tensor {
-        name: format!("{prefix}{}", decl.path),
+    let tensor = |(decl, range): (&ParamDecl, &Range<usize>)| Tensor {
+        name: decl.path.clone(),
         shape: decl.shape.clone(),
         data: &array[range.clone()],
     };
-    chosen.map(tensor).collect()
+    places.map(tensor).collect()
+}
+
+/// The trained parameters' parts of an optimizer's array.
+fn slots<'a>(slot: &str, session: &Session, learner: &Learner, array: &'a [f32]) -> Vec<Tensor<'a>> {
+    let trained = learner.trained(session).map(|(decl, range)| Tensor {
+        name: slot_name(slot, decl),
+        shape: decl.shape.clone(),
+        data: &array[range],
+    });
+    trained.collect()
+}
+
+fn slot_name(slot: &str, decl: &ParamDecl) -> String {
+    format!("optimizer/{slot}/{}", decl.path)
 }
 
 /// Takes weights, optimizer and step from a run's last checkpoint; returns the rest of its state.
@@ -214,15 +238,19 @@ pub fn restore(trainer: &mut Trainer, checkpoint: &Checkpoint, file: &Path) -> R
     let resume = meta.resume.clone();
     let resume = resume.ok_or_else(|| wrong("holds weights only, nothing to go on from".into()))?;
     setup::load_weights(&mut trainer.session, checkpoint, file)?;
-    let (params, layout) = (trainer.session.params().clone(), trainer.session.layout().clone());
-    for (slot, array) in trainer.optimizer.arrays_mut() {
-        for (decl, range) in params.decls.iter().zip(&layout.ranges).filter(|(d, _)| d.trainable) {
-            let name = format!("optimizer/{slot}/{}", decl.path);
-            array[range.clone()].copy_from_slice(checkpoint.tensor(&name, &decl.shape).map_err(wrong)?);
+    let others = resume.more_optimizers.iter().map(|(iterations, scalars)| (*iterations, scalars));
+    let states = std::iter::once((resume.optimizer_iterations, &resume.optimizer_scalars)).chain(others);
+    for (learner, (iterations, scalars)) in trainer.learners.iter_mut().zip(states) {
+        let trained: Vec<(ParamDecl, Range<usize>)> =
+            learner.trained(&trainer.session).map(|(decl, range)| (decl.clone(), range)).collect();
+        for (slot, array) in learner.optimizer.arrays_mut() {
+            for (decl, range) in &trained {
+                let stored = checkpoint.tensor(&slot_name(slot, decl), &decl.shape).map_err(wrong)?;
+                array[range.clone()].copy_from_slice(stored);
+            }
         }
+        learner.optimizer.restore(iterations, &from_bits(scalars)).map_err(wrong)?;
     }
-    let scalars = from_bits(&resume.optimizer_scalars);
-    trainer.optimizer.restore(resume.optimizer_iterations, &scalars).map_err(wrong)?;
     trainer.step = meta.step;
     Ok(resume)
 }

@@ -12,11 +12,11 @@ use crate::kernels::bf16;
 use crate::kernels::math::{exp, sigmoid};
 use crate::kernels::par::Pool;
 use crate::model::Experiment;
-use crate::model::experiment::ClassWeight;
-use crate::model::lower::{Model, Purpose};
+use crate::model::experiment::{ClassWeight, Task};
+use crate::model::lower::{Model, Output, Purpose};
 use crate::ops::softmax::log_sum_exp;
 use crate::shape::Shape;
-use crate::target::{OutputKind, Scores};
+use crate::target::Scores;
 
 /// What the command line says besides the config.
 #[derive(Clone, Debug, Default)]
@@ -95,10 +95,10 @@ fn check_precision(experiment: &Experiment) -> Result<()> {
 }
 
 fn class_weights(experiment: &Experiment, dataset: &Dataset) -> Result<Option<Vec<f32>>> {
-    let training = &experiment.training;
-    let Some(wanted) = &training.class_weight else { return Ok(None) };
-    let at = &training.class_weight_at;
-    let Some(names) = dataset.preprocessing.classes() else {
+    let Task::Supervised(task) = &experiment.task;
+    let Some(wanted) = &task.class_weight else { return Ok(None) };
+    let at = &task.class_weight_at;
+    let Some(names) = dataset.preprocessing.classes().filter(|_| !task.reconstructs) else {
         return Err(Diag::new("`class_weight` needs a class for each sample, and the target is none")
             .at(at)
             .into());
@@ -151,7 +151,7 @@ pub struct Loaded {
     pub experiment: Experiment,
     pub meta: checkpoint::Meta,
     pub session: Session,
-    pub output: OutputKind,
+    pub outputs: Vec<Output>,
 }
 
 impl Loaded {
@@ -166,10 +166,10 @@ impl Loaded {
         let experiment = experiment_of(&checkpoint.meta, &file.display().to_string(), &[])?;
         let input = Shape::batch(checkpoint.meta.input_shape.clone());
         let model = Model::lower(&experiment, &input, &checkpoint.meta.preprocessing)?;
-        let output = model.output.clone();
+        let outputs = model.outputs.clone();
         let mut session = model.session(Purpose::Infer, INFERENCE_BATCH, options.pool())?;
         load_weights(&mut session, &checkpoint, file)?;
-        Ok(Loaded { experiment, meta: checkpoint.meta, session, output })
+        Ok(Loaded { experiment, meta: checkpoint.meta, session, outputs })
     }
 }
 
@@ -221,26 +221,19 @@ pub fn fill(
     }
 }
 
-impl Loaded {
-    /// Writes outputs as probabilities (or as they are, for values) to `into`.
-    pub fn convert(scores: Scores, units: usize, outputs: &[f32], into: &mut Vec<f32>) {
-        into.clear();
-        into.extend_from_slice(outputs);
-        match scores {
-            Scores::AsTheyAre => {}
-            Scores::Sigmoid => into.iter_mut().for_each(|v| *v = sigmoid(*v)),
-            Scores::Margin => into.iter_mut().for_each(|v| *v = (0.5 * *v + 0.5).clamp(0.0, 1.0)),
-            Scores::Softmax => {
-                for row in into.chunks_exact_mut(units) {
-                    let shift = log_sum_exp(row);
-                    row.iter_mut().for_each(|v| *v = exp(*v - shift));
-                }
+/// Writes an output's numbers as probabilities (or as they are, for values) to `into`.
+pub fn convert(output: &Output, numbers: &[f32], into: &mut Vec<f32>) {
+    into.clear();
+    into.extend_from_slice(numbers);
+    match output.scores {
+        Scores::AsTheyAre => {}
+        Scores::Sigmoid => into.iter_mut().for_each(|v| *v = sigmoid(*v)),
+        Scores::Margin => into.iter_mut().for_each(|v| *v = (0.5 * *v + 0.5).clamp(0.0, 1.0)),
+        Scores::Softmax => {
+            for row in into.chunks_exact_mut(output.kind.units()) {
+                let shift = log_sum_exp(row);
+                row.iter_mut().for_each(|v| *v = exp(*v - shift));
             }
         }
-    }
-
-    /// How this model's outputs become probabilities.
-    pub fn scores(&self) -> Scores {
-        self.experiment.training.loss.scores()
     }
 }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding};
+use crate::data::preprocessing::{
+    Column, ColumnEncoding, InputEncoding, NamedTarget, Preprocessing, TargetEncoding, ValueColumn,
+};
 use crate::data::{Dataset, Part, Rows, Table};
 use crate::graph::Precision;
 use crate::kernels::par::Pool;
 use crate::model::Experiment;
-use crate::model::lower::{Model, OUTPUT, PREDICT};
+use crate::model::lower::{Model, PREDICT};
 use crate::shape::Shape;
 use crate::testing::golden;
 use crate::train::trainer::Trainer;
@@ -112,7 +114,7 @@ fn follow_keras(precision: Precision, loss_tolerance: f64, tolerance: f64) {
         trainer.session.input(PREDICT, 0, batch).iter_mut().zip(&x).for_each(|(i, v)| *i = *v as f32);
         trainer.session.run(PREDICT, batch, 0);
         let expected: Vec<f64> = prediction.iter().copied().collect();
-        golden::all_close(&wide(trainer.session.output(PREDICT, OUTPUT, batch)), &expected, tolerance, name);
+        golden::all_close(&wide(trainer.session.output(PREDICT, 0, batch)), &expected, tolerance, name);
     }
 }
 
@@ -214,5 +216,129 @@ fn blocks_are_the_layers_written_out() {
     for index in 0..count {
         let bits = |t: &Trainer| t.session.param(index).iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&a), bits(&b), "{}", blocks.1.params.decls[index].path);
+    }
+}
+
+/// Two inputs, a shared layer and two outputs with weighted losses, as Keras trains and judges them.
+#[test]
+fn several_inputs_and_outputs_follow_keras() {
+    let file = golden::load("functional.json");
+    let file = &golden::cases(&file)[0];
+    let toml = r#"
+        [dataset]
+        type = "digits"
+        [inputs.left]
+        columns = "left_*"
+        [inputs.right]
+        [[layers]]
+        type = "Dense"
+        units = 5
+        activation = "tanh"
+        name = "tower"
+        from = "left"
+        [[layers]]
+        type = "Shared"
+        layer = "tower"
+        from = "right"
+        [[layers]]
+        type = "Concatenate"
+        name = "joint"
+        from = ["tower", "shared"]
+        [[layers]]
+        type = "Dense"
+        units = 3
+        activation = "softmax"
+        name = "kind"
+        [[layers]]
+        type = "Dense"
+        units = 2
+        name = "size"
+        from = "joint"
+        [training]
+        shuffle = false
+        optimizer = { type = "SGD", learning_rate = 0.1, momentum = 0.9 }
+        [[training.loss]]
+        output = "kind"
+        type = "sparse_categorical_crossentropy"
+        metrics = ["accuracy"]
+        [[training.loss]]
+        output = "size"
+        type = "mse"
+        weight = 0.25
+        metrics = ["mae"]
+    "#;
+    let batch = file["batch"].as_u64().unwrap();
+    let sets = [format!("training.batch_size={batch}")];
+    let experiment = Experiment::parse("functional", toml, &sets, Path::new("."), "functional")
+        .unwrap_or_else(|f| panic!("{}", f.diags()[0]));
+    let names: Vec<String> = experiment.task.measured(false).into_iter().map(|(name, _)| name).collect();
+    let dataset = functional_dataset(file);
+    let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing)
+        .unwrap_or_else(|f| panic!("{}", f.diags()[0]));
+    let dataset = Dataset { validation: Some(dataset.train.clone()), ..dataset };
+    let prepared = Prepared { experiment, dataset, class_weights: None };
+    let mut trainer = Trainer::new(&prepared, &model, Arc::new(Pool::new(2))).unwrap();
+    let paths: Vec<String> = model.params.decls.iter().map(|d| d.path.clone()).collect();
+    assert_eq!(paths.len(), file["initial_weights"].as_object().unwrap().len(), "{paths:?}");
+    for (index, path) in paths.iter().enumerate() {
+        let values = golden::tensor(&file["initial_weights"][path]);
+        trainer.session.param_mut(index).iter_mut().zip(&values).for_each(|(p, v)| *p = *v as f32);
+    }
+    let part = &prepared.dataset.train;
+    for step in file["steps"].as_array().unwrap() {
+        let done = trainer.steps_done;
+        trainer.begin_epoch(0);
+        trainer.steps_done = done;
+        trainer.train_step(part).unwrap();
+        for (name, value) in names.iter().zip(trainer.values()) {
+            golden::close(value, step[name].as_f64().unwrap(), 1e-5, &format!("step {done}: {name}"));
+        }
+    }
+    for (index, path) in paths.iter().enumerate() {
+        let expected: Vec<f64> = golden::tensor(&file["final_weights"][path]).iter().copied().collect();
+        let ours: Vec<f64> = trainer.session.param(index).iter().map(|v| f64::from(*v)).collect();
+        golden::all_close(&ours, &expected, 1e-5, path);
+    }
+    for (name, value) in names.iter().zip(trainer.evaluate(part)) {
+        golden::close(value, file["judged"][name].as_f64().unwrap(), 1e-5, &format!("judged: {name}"));
+    }
+}
+
+/// Rows of six columns, and two targets.
+fn functional_dataset(file: &Value) -> Dataset {
+    let numbers = |key: &str| -> Vec<f32> { golden::tensor(&file[key]).iter().map(|v| *v as f32).collect() };
+    let (rows, kinds, sizes) = (numbers("rows"), numbers("kinds"), numbers("sizes"));
+    let targets = kinds.iter().zip(sizes.chunks(2)).flat_map(|(kind, size)| [*kind, size[0], size[1]]);
+    let targets = Rows::F32 { data: targets.collect(), width: 3 };
+    let value = |name: &str| ValueColumn { name: name.into(), offset: 0.0, scale: 1.0 };
+    let part = |name: &str, encoding| NamedTarget { name: name.into(), encoding };
+    let kinds = TargetEncoding::Classes {
+        column: "kind".into(),
+        names: ["a", "b", "c"].map(String::from).to_vec(),
+        one_hot: false,
+    };
+    let sizes = TargetEncoding::Values { columns: vec![value("size_0"), value("size_1")] };
+    let column = |name: &str| Column {
+        name: name.into(),
+        encoding: ColumnEncoding::Number { offset: 0.0, scale: 1.0, fill: None },
+    };
+    let names = ["left_0", "left_1", "left_2", "right_0", "right_1", "right_2"];
+    Dataset {
+        input_shape: Shape::batch([6]),
+        train: Part::whole(Table { inputs: Rows::F32 { data: rows, width: 6 }, targets, weights: None }),
+        validation: None,
+        test: None,
+        preprocessing: Preprocessing {
+            window: None,
+            input: InputEncoding::Columns {
+                columns: names.map(column).to_vec(),
+                missing_values: vec![],
+                header: true,
+                delimiter: ',',
+            },
+            target: TargetEncoding::Several { parts: vec![part("kind", kinds), part("size", sizes)] },
+        },
+        fingerprint: String::new(),
+        notes: vec![],
     }
 }

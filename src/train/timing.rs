@@ -7,10 +7,12 @@ use crate::data::Part;
 use crate::diag::Result;
 use crate::exec::Session;
 use crate::exec::machine::{Bound, Peaks};
-use crate::model::lower::{LayerRow, TRAIN};
+use crate::model::listing::LayerRow;
+use crate::model::lower::TRAIN;
 use crate::optim::OptimizerSpec;
+use crate::train::course::Stage;
 use crate::train::laps::{Lap, Laps, Moment};
-use crate::train::trainer::{Stage, Trainer};
+use crate::train::trainer::Trainer;
 
 /// Steps before the first that counts: memory is touched, caches and clock rates settle.
 const WARM_UP: Duration = Duration::from_millis(250);
@@ -300,6 +302,7 @@ mod tests {
     use crate::kernels::clock::Reading;
     use crate::kernels::par::Pool;
     use crate::model::Experiment;
+    use crate::model::experiment::Task;
     use crate::train::{Options, Prepared};
 
     const CONFIG: &str = "[dataset]\ntype = \"digits\"\nlimit = 100\n\
@@ -337,7 +340,8 @@ mod tests {
 
     fn timing() -> Timing {
         let (prepared, rows, trainer) = trainer();
-        let optimizer = &prepared.experiment.training.optimizer;
+        let Task::Supervised(task) = &prepared.experiment.task;
+        let optimizer = &task.optimizer;
         let peaks = Peaks { fma: 1e9, fma_one_thread: 1e9, copy: vec![(1, 1e9)] };
         Timing::new(&rows, &trainer.session, optimizer, &laps(&trainer), &peaks)
     }

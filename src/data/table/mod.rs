@@ -246,7 +246,9 @@ impl TableSpec {
                 encode::values(columns, &indices, fitted)
             }
             TargetEncoding::Mask { .. } => unreachable!("a table has no masks"),
-            TargetEncoding::NextToken => unreachable!("a table's target is in its columns"),
+            TargetEncoding::NextToken | TargetEncoding::Several { .. } | TargetEncoding::Input => {
+                unreachable!("a table's target is in its columns")
+            }
         };
         let weights = layout.with_role(Role::Weight).next().map(|index| {
             let numbers = columns.columns[index].numbers();

@@ -42,6 +42,9 @@ impl Report {
             }
             TargetEncoding::Values { columns } => Kind::Values(values::Values::new(columns)),
             TargetEncoding::NextToken => Kind::Tokens(tokens::Tokens::default()),
+            TargetEncoding::Input | TargetEncoding::Several { .. } => {
+                Kind::Values(values::Values::of_all("input"))
+            }
         };
         Report { output: output.clone(), kind }
     }

@@ -10,6 +10,8 @@ use crate::metrics::ratio;
 #[derive(Debug)]
 pub struct Values {
     columns: Vec<Column>,
+    /// All numbers of a row are of the one column.
+    together: bool,
 }
 
 #[derive(Debug)]
@@ -30,6 +32,16 @@ struct Errors {
 }
 
 impl Column {
+    fn add(&mut self, t: f32, p: f32) {
+        let (t, p) = (f64::from(t), f64::from(p));
+        let error = (t - p) * self.of.scale;
+        self.rows += 1;
+        self.squares += error * error;
+        self.absolutes += error.abs();
+        // No unit changes R2.
+        self.deviations.add(t, p, 1.0);
+    }
+
     fn errors(&self) -> Errors {
         let mean_squared = ratio(self.squares, self.rows as f64);
         Errors {
@@ -50,19 +62,23 @@ impl Values {
             absolutes: 0.0,
             deviations: Deviations::default(),
         };
-        Values { columns: columns.iter().map(column).collect() }
+        Values { columns: columns.iter().map(column).collect(), together: false }
+    }
+
+    /// One row for all numbers of an output.
+    pub fn of_all(name: &str) -> Values {
+        let all = ValueColumn { name: name.to_string(), offset: 0.0, scale: 1.0 };
+        Values { together: true, ..Values::new(&[all]) }
     }
 
     /// Targets and predictions as the network sees them.
     pub fn add(&mut self, y_true: &[f32], y_pred: &[f32]) {
-        for ((column, t), p) in self.columns.iter_mut().zip(y_true).zip(y_pred) {
-            let error = (f64::from(*t) - f64::from(*p)) * column.of.scale;
-            column.rows += 1;
-            column.squares += error * error;
-            column.absolutes += error.abs();
-            // No unit changes R2.
-            column.deviations.add(f64::from(*t), f64::from(*p), 1.0);
+        if self.together {
+            let column = &mut self.columns[0];
+            y_true.iter().zip(y_pred).for_each(|(t, p)| column.add(*t, *p));
+            return;
         }
+        self.columns.iter_mut().zip(y_true).zip(y_pred).for_each(|((column, t), p)| column.add(*t, *p));
     }
 
     pub fn text(&self) -> String {
