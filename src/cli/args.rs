@@ -38,7 +38,8 @@ pub enum Command {
     /// Go on with a text, by a model of its next tokens
     #[command(after_help = "Examples:
   nntrain generate runs/char_transformer --prompt 'ROMEO:' --tokens 500
-  nntrain generate runs/char_transformer --tokens 200 --temperature 0.5 --seed 3")]
+  nntrain generate runs/char_transformer --tokens 200 --temperature 0.5 --seed 3
+  nntrain generate runs/gan_mnist -n 64 -o grid.png")]
     Generate(GenerateArgs),
     /// Layers, output shapes, parameters, memory and FLOPs
     #[command(after_help = "Examples:
@@ -185,18 +186,25 @@ pub struct GenerateArgs {
     #[arg(value_name = "RUN|CHECKPOINT")]
     pub run: PathBuf,
     /// The text to go on with
-    #[arg(long, default_value = "")]
-    pub prompt: String,
-    /// How many tokens: characters or words, as the model was trained
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub tokens: usize,
-    /// Below 1: likelier tokens are preferred; above: less likely ones get their chance; 0: always the likeliest
-    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature)]
-    pub temperature: f64,
+    #[arg(long)]
+    pub prompt: Option<String>,
+    /// How many tokens: characters or words, as the model was trained [default: 200]
+    #[arg(long, value_name = "N")]
+    pub tokens: Option<usize>,
+    /// Below 1: likelier tokens are preferred; above: less likely ones get their chance; 0: always the
+    /// likeliest [default: 1]
+    #[arg(long, value_name = "T", value_parser = temperature)]
+    pub temperature: Option<f64>,
     /// Draw only from the K likeliest tokens
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,
-    /// Another seed, another text
+    /// How many samples, of a model that makes pictures [default: 64]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub samples: Option<u32>,
+    /// The PNG to write them to, side by side, or a CSV with a row for each
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Another seed, another text or other pictures
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     #[command(flatten)]

@@ -82,6 +82,7 @@ mod repeat_vector;
 mod rescaling;
 mod reshape;
 mod rms_normalization;
+mod sampling;
 mod separable_conv;
 mod separable_conv1d;
 mod separable_conv2d;
@@ -227,6 +228,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         rescaling::ENTRY,
         reshape::ENTRY,
         rms_normalization::ENTRY,
+        sampling::ENTRY,
         separable_conv1d::ENTRY,
         separable_conv2d::ENTRY,
         simple_rnn::ENTRY,

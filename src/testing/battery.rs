@@ -7,7 +7,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use crate::compile::{self, Want};
 use crate::exec::Session;
-use crate::graph::build::Origin;
+use crate::graph::node::Origin;
 use crate::graph::twin::{self, TwinCtx};
 use crate::graph::{
     Backward, Builder, Ctx, Forward, Graph, Mismatch, Mode, Op, Params, Precision, Signature, Var,
@@ -213,6 +213,7 @@ impl LayerCase {
             losses: vec![(l.loss, batch as f32)],
             batch: capacity,
             threads,
+            fixed: vec![],
         };
         let program = if fused {
             compile::compile(l.graph, &l.params, &want)

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::data::Part;
 use crate::diag::{Diag, Result};
 use crate::metrics::report::Report;
-use crate::model::experiment::Task;
 use crate::model::lower::{EVAL, Output, Slots};
+use crate::model::task::Task;
 use crate::train::judge::Judge;
 use crate::train::progress::figures;
 use crate::train::setup::{Loaded, Options, convert};
@@ -77,12 +77,16 @@ impl Evaluation {
 /// Evaluates a run's best checkpoint, or a given one.
 pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evaluation> {
     let mut loaded = Loaded::open(path, options)?;
+    if let Task::Gan(_) = loaded.experiment.task {
+        let diag = Diag::new("a GAN has no targets that it could be evaluated against");
+        return Err(diag.hint("nntrain generate RUN -n 64 -o grid.png shows what it makes").into());
+    }
     let (part, name, note) = choose(&loaded, chosen, options)?;
     if part.is_empty() {
         return Err(Diag::new(format!("there are no samples in {name}")).into());
     }
     let batch = loaded.session.program(EVAL).batch;
-    let Task::Supervised(task) = &loaded.experiment.task;
+    let Task::Supervised(task) = &loaded.experiment.task else { unreachable!("refused above") };
     let outputs = loaded.outputs.clone();
     let (mut judge, slots) = (Judge::new(task, &outputs, batch), Slots::new(outputs.len()));
     let names = task.measured().into_iter().map(|(name, _)| name).collect();

@@ -1,7 +1,6 @@
 //! `nntrain generate`: a text gone on with, token by token.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::data::preprocessing::{InputEncoding, TargetEncoding};
@@ -10,7 +9,7 @@ use crate::diag::{Diag, Failure, Result};
 use crate::model::lower::PREDICT;
 use crate::rng::Stream;
 use crate::train::fit::INTERRUPTED;
-use crate::train::setup::{Loaded, Options, convert};
+use crate::train::setup::{Loaded, convert};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -29,8 +28,7 @@ pub struct Wish {
 ///
 /// # Errors
 /// A model that does not give the next token at every place; a prompt with tokens it does not know.
-pub fn generate(path: &Path, wish: &Wish, options: &Options, sink: &mut dyn Write) -> Result<()> {
-    let mut loaded = Loaded::open(path, options)?;
+pub fn generate(mut loaded: Loaded, wish: &Wish, sink: &mut dyn Write) -> Result<()> {
     let preprocessing = loaded.meta.preprocessing.clone();
     let (InputEncoding::Tokens { vocabulary, length, .. }, TargetEncoding::NextToken) =
         (&preprocessing.input, &preprocessing.target)

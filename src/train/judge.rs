@@ -6,9 +6,9 @@ use crate::data::Part;
 use crate::data::preprocessing::TargetEncoding;
 use crate::exec::Session;
 use crate::metrics::Accumulator;
-use crate::model::experiment::Supervised;
 use crate::model::heads::Head;
 use crate::model::lower::{EVAL, Output, Slots};
+use crate::model::task::Supervised;
 use crate::train::setup::fill;
 
 /// Loss and metrics over some samples.

@@ -2,6 +2,7 @@
 
 mod continuation;
 mod course;
+mod duel;
 pub mod evaluate;
 pub mod fit;
 mod forecast;
@@ -12,6 +13,7 @@ mod pictures;
 pub mod predict;
 pub mod progress;
 pub mod run_folder;
+pub mod samples;
 pub mod saved;
 pub mod setup;
 pub mod timing;

@@ -36,6 +36,10 @@ pub fn predict(
 ) -> Result<Vec<String>> {
     let mut loaded = Loaded::open(path, options)?;
     let preprocessing = loaded.meta.preprocessing.clone();
+    if loaded.outputs.is_empty() {
+        let diag = Diag::new("this model makes samples of noise, and predicts no rows");
+        return Err(diag.hint("nntrain generate RUN -n 64 -o grid.png").into());
+    }
     let classes = |output: &Output| matches!(output.target, TargetEncoding::Classes { .. });
     if probabilities && !loaded.outputs.iter().any(classes) {
         return Err(Diag::new("--probabilities is for classes, but this model predicts a number").into());

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::data::pictures::{Picture, codec};
 use crate::diag::{Diag, Result};
 use crate::files::{cannot_write, is_temporary, write_atomic};
 
@@ -111,6 +112,13 @@ impl RunFolder {
     /// Writes a picture, called `history.svg` or `forecast.svg`.
     pub fn write_picture(&self, name: &str, svg: &str) -> Result<()> {
         write_atomic(&self.path.join(name), |w| w.write_all(svg.as_bytes()))
+    }
+
+    /// Writes the picture of an epoch's samples, `samples/epoch_0001.png`.
+    pub fn write_samples(&self, epoch: usize, picture: &Picture) -> Result<()> {
+        let folder = self.path.join("samples");
+        fs::create_dir_all(&folder).map_err(|e| cannot_make(&folder, &e))?;
+        write_atomic(&folder.join(format!("epoch_{epoch:04}.png")), |w| codec::write_picture(w, picture))
     }
 
     fn history_path(&self) -> PathBuf {

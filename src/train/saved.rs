@@ -12,7 +12,7 @@ use crate::compile::Program;
 use crate::diag::{Diag, Result};
 use crate::exec::Session;
 use crate::graph::{ParamDecl, Params};
-use crate::model::experiment::Task;
+use crate::model::task::Task;
 use crate::train::course::Learner;
 use crate::train::run_folder::RunFolder;
 use crate::train::setup::{self, Prepared};
@@ -171,8 +171,7 @@ pub fn loadable(metrics: &[(String, Option<f64>)]) -> Named {
 /// of both that is good, and the best weights.
 pub fn training_bytes(params: &Params, programs: &[Program], task: &Task) -> usize {
     let layout = params.layout();
-    let Task::Supervised(task) = task;
-    let state = task.optimizer.numbers_per_weight() * layout.trainable_len;
+    let state = task.optimizer_numbers(params);
     Session::planned_bytes(params, programs) + (2 * state + 2 * layout.len) * size_of::<f32>()
 }
 

@@ -12,8 +12,8 @@ use crate::kernels::bf16;
 use crate::kernels::math::{exp, sigmoid};
 use crate::kernels::par::Pool;
 use crate::model::Experiment;
-use crate::model::experiment::{ClassWeight, Task};
-use crate::model::lower::{Model, Output, Purpose};
+use crate::model::lower::{Model, Output, Purpose, Sampler};
+use crate::model::task::{ClassWeight, Task};
 use crate::ops::softmax::log_sum_exp;
 use crate::shape::Shape;
 use crate::target::Scores;
@@ -64,11 +64,12 @@ impl Prepared {
         let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing);
         let class_weights = class_weights(&experiment, &dataset);
         let precision = check_precision(&experiment);
+        let steps = check_steps(&experiment, &dataset);
         // All are looked at before one is returned, so that one run tells of all.
-        let (model, class_weights) = match (model, class_weights, precision) {
-            (Ok(model), Ok(weights), Ok(())) => (model, weights),
-            (model, weights, precision) => {
-                let failures = [model.err(), weights.err(), precision.err()];
+        let (model, class_weights) = match (model, class_weights, precision, steps) {
+            (Ok(model), Ok(weights), Ok(()), Ok(())) => (model, weights),
+            (model, weights, precision, steps) => {
+                let failures = [model.err(), weights.err(), precision.err(), steps.err()];
                 let diags = failures.into_iter().flatten().flat_map(|f| f.diags().to_vec());
                 return Err(Failure::Input(diags.collect()));
             }
@@ -94,8 +95,22 @@ fn check_precision(experiment: &Experiment) -> Result<()> {
     }
 }
 
+/// Whether a GAN's generator gets to learn in every epoch.
+fn check_steps(experiment: &Experiment, dataset: &Dataset) -> Result<()> {
+    let Task::Gan(gan) = &experiment.task else { return Ok(()) };
+    let steps = dataset.train.len().div_ceil(experiment.training.batch_size.max(1));
+    if gan.d_steps <= steps as u64 {
+        return Ok(());
+    }
+    let message = format!(
+        "`d_steps` is {}, and an epoch has {steps} steps: the generator would hardly learn",
+        gan.d_steps
+    );
+    Err(Diag::new(message).at(&gan.d_steps_at).hint("fewer d_steps, or a smaller batch_size").into())
+}
+
 fn class_weights(experiment: &Experiment, dataset: &Dataset) -> Result<Option<Vec<f32>>> {
-    let Task::Supervised(task) = &experiment.task;
+    let Task::Supervised(task) = &experiment.task else { return Ok(None) };
     let Some(wanted) = &task.class_weight else { return Ok(None) };
     let at = &task.class_weight_at;
     let Some(names) = dataset.preprocessing.classes().filter(|_| !task.reconstructs) else {
@@ -152,6 +167,7 @@ pub struct Loaded {
     pub meta: checkpoint::Meta,
     pub session: Session,
     pub outputs: Vec<Output>,
+    pub sampler: Option<Sampler>,
 }
 
 impl Loaded {
@@ -166,10 +182,10 @@ impl Loaded {
         let experiment = experiment_of(&checkpoint.meta, &file.display().to_string(), &[])?;
         let input = Shape::batch(checkpoint.meta.input_shape.clone());
         let model = Model::lower(&experiment, &input, &checkpoint.meta.preprocessing)?;
-        let outputs = model.outputs.clone();
+        let (outputs, sampler) = (model.outputs.clone(), model.sampler.clone());
         let mut session = model.session(Purpose::Infer, INFERENCE_BATCH, options.pool())?;
         load_weights(&mut session, &checkpoint, file)?;
-        Ok(Loaded { experiment, meta: checkpoint.meta, session, outputs })
+        Ok(Loaded { experiment, meta: checkpoint.meta, session, outputs, sampler })
     }
 }
 
