@@ -81,6 +81,7 @@ mod relu;
 mod repeat_vector;
 mod rescaling;
 mod reshape;
+mod resizing;
 mod rms_normalization;
 mod separable_conv;
 mod separable_conv1d;
@@ -127,6 +128,12 @@ pub trait Layer: Debug + Send + Sync {
 
     /// Whether it moves in training what a picture shows, so that a mask would have to move along.
     fn moves_pixels(&self) -> bool {
+        false
+    }
+
+    /// Whether its weights `mean` and `variance` are those of the training part's inputs, channel by
+    /// channel, taken before training; Keras: `adapt`.
+    fn adapts(&self) -> bool {
         false
     }
 }
@@ -221,6 +228,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         repeat_vector::ENTRY,
         rescaling::ENTRY,
         reshape::ENTRY,
+        resizing::ENTRY,
         rms_normalization::ENTRY,
         separable_conv1d::ENTRY,
         separable_conv2d::ENTRY,

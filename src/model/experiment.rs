@@ -13,6 +13,7 @@ use crate::diag::{At, Diag, Failure, Result, Source};
 use crate::graph::Precision;
 use crate::losses::{LOSSES, Loss};
 use crate::metrics::{self, Metric};
+use crate::model::initial_weights::{self, InitialWeights};
 use crate::model::layers::{self, Network, Stored};
 use crate::optim::{LearningRate, OPTIMIZERS, OptimizerSpec};
 
@@ -48,6 +49,8 @@ pub struct Training {
     pub metrics_at: Vec<At>,
     pub class_weight: Option<ClassWeight>,
     pub class_weight_at: At,
+    /// Instead of drawn ones.
+    pub initial_weights: Option<InitialWeights>,
 }
 
 impl Training {
@@ -233,6 +236,7 @@ fn read_training(f: &mut Fields<'_>) -> Option<Training> {
         let (metrics, metrics_at) = read_metrics(t);
         let class_weight = read_class_weight(t);
         let (loss_at, class_weight_at) = (t.place("loss"), t.place("class_weight"));
+        let initial_weights = initial_weights::read(t);
         Some(Training {
             epochs,
             batch_size,
@@ -246,6 +250,7 @@ fn read_training(f: &mut Fields<'_>) -> Option<Training> {
             metrics_at,
             class_weight,
             class_weight_at,
+            initial_weights,
         })
     })?
 }

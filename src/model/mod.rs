@@ -2,11 +2,12 @@
 //!
 //! [`experiment`] reads the config; [`blocks`] and [`expand`] make one list of its layers, with names
 //! turned into edges by [`scope`]; [`layers`] reads their words; [`place`] lowers them to ops
-//! and [`lower`] builds the graphs.
+//! and [`lower`] builds the graphs. [`initial_weights`] says which file weights come from.
 
 pub mod blocks;
 pub mod expand;
 pub mod experiment;
+pub mod initial_weights;
 pub mod layers;
 pub mod lower;
 pub mod place;

@@ -1,10 +1,12 @@
 //! Training, evaluation, prediction: the loops.
 
+mod adapt;
 mod continuation;
 pub mod evaluate;
 pub mod fit;
 mod forecast;
 pub mod generate;
+pub mod initial_weights;
 pub mod laps;
 mod pictures;
 pub mod predict;
@@ -14,8 +16,11 @@ pub mod saved;
 pub mod setup;
 pub mod timing;
 pub mod trainer;
+mod weights_file;
 
 pub use setup::{Loaded, Options, Prepared};
 
+#[cfg(test)]
+mod frozen;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::bits::{from_bits, to_bits};
 use crate::callbacks;
-use crate::checkpoint::{self, Checkpoint, Meta, Resume, Tensor};
+use crate::checkpoint::{self, Checkpoint, Meta, OPTIMIZER, Resume, Tensor};
 use crate::compile::Program;
 use crate::diag::{Diag, Result};
 use crate::exec::Session;
@@ -146,7 +146,7 @@ impl Saved {
         let good = &self.good;
         let mut all = tensors("", session, &good.block, false);
         for ((slot, _), array) in trainer.optimizer.arrays().zip(&good.arrays) {
-            all.extend(tensors(&format!("optimizer/{slot}/"), session, array, true));
+            all.extend(tensors(&format!("{OPTIMIZER}{slot}/"), session, array, true));
         }
         let (epoch, step, metrics) = (good.epoch, good.step, good.metrics.clone());
         let resume = Some(good.resume.clone());
@@ -217,7 +217,7 @@ pub fn restore(trainer: &mut Trainer, checkpoint: &Checkpoint, file: &Path) -> R
     let (params, layout) = (trainer.session.params().clone(), trainer.session.layout().clone());
     for (slot, array) in trainer.optimizer.arrays_mut() {
         for (decl, range) in params.decls.iter().zip(&layout.ranges).filter(|(d, _)| d.trainable) {
-            let name = format!("optimizer/{slot}/{}", decl.path);
+            let name = format!("{OPTIMIZER}{slot}/{}", decl.path);
             array[range.clone()].copy_from_slice(checkpoint.tensor(&name, &decl.shape).map_err(wrong)?);
         }
     }

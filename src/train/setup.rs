@@ -17,6 +17,8 @@ use crate::model::lower::{Model, Purpose};
 use crate::ops::softmax::log_sum_exp;
 use crate::shape::Shape;
 use crate::target::{OutputKind, Scores};
+use crate::train::adapt;
+use crate::train::initial_weights::{self, Initial};
 
 /// What the command line says besides the config.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +57,8 @@ pub struct Prepared {
     pub dataset: Dataset,
     /// One factor per class, if the config weighs classes.
     pub class_weights: Option<Vec<f32>>,
+    /// First weights that come from a file.
+    pub initial: Initial,
 }
 
 impl Prepared {
@@ -64,16 +68,23 @@ impl Prepared {
         let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing);
         let class_weights = class_weights(&experiment, &dataset);
         let precision = check_precision(&experiment);
+        let fitted = adapt::check(&experiment);
+        let initial = initial_weights::open(&experiment, model.as_ref().ok());
         // All are looked at before one is returned, so that one run tells of all.
-        let (model, class_weights) = match (model, class_weights, precision) {
-            (Ok(model), Ok(weights), Ok(())) => (model, weights),
-            (model, weights, precision) => {
-                let failures = [model.err(), weights.err(), precision.err()];
+        let (model, class_weights, initial) = match (model, class_weights, initial, precision, fitted) {
+            (Ok(model), Ok(weights), Ok(initial), Ok(()), Ok(())) => (model, weights, initial),
+            (model, weights, initial, precision, fitted) => {
+                let failures = [model.err(), weights.err(), initial.err(), precision.err(), fitted.err()];
                 let diags = failures.into_iter().flatten().flat_map(|f| f.diags().to_vec());
                 return Err(Failure::Input(diags.collect()));
             }
         };
-        Ok((Prepared { experiment, dataset, class_weights }, model))
+        Ok((Prepared { experiment, dataset, class_weights, initial }, model))
+    }
+
+    /// What the user should know before training starts.
+    pub fn notes(&self) -> impl Iterator<Item = &String> {
+        self.dataset.notes.iter().chain(&self.initial.report)
     }
 
     /// Samples of a batch: what the config says, or the training part if that is smaller.

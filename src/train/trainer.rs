@@ -15,6 +15,7 @@ use crate::model::lower::{EVAL, LOSS, Model, OUTPUT, Purpose, TARGET, TRAIN};
 use crate::optim::Optimizer;
 use crate::rng::Stream;
 use crate::target::OutputKind;
+use crate::train::adapt;
 use crate::train::setup::{Prepared, fill};
 
 /// The optimizer's name for the moving average of the weights.
@@ -168,7 +169,7 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Compiles the model and draws first weights.
+    /// Compiles the model and draws first weights, or takes those that a file gives.
     pub fn new(prepared: &Prepared, model: &Model, pool: Arc<Pool>) -> Result<Trainer> {
         let experiment = &prepared.experiment;
         let batch = prepared.batch_size();
@@ -193,6 +194,8 @@ impl Trainer {
             step: 0,
         };
         trainer.session.initialize(experiment.seed);
+        adapt::adapt(experiment, &prepared.dataset.train, &mut trainer.session);
+        prepared.initial.load(&mut trainer.session);
         Ok(trainer)
     }
 
