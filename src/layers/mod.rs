@@ -265,7 +265,9 @@ mod tests {
 
     #[test]
     fn outputs_and_gradients_are_keras_s() {
-        let files = ["layers.json", "recurrent.json", "attention.json", "families.json"].map(golden::load);
+        let files =
+            ["layers.json", "recurrent.json", "attention.json", "families.json", "preprocessing.json"]
+                .map(golden::load);
         let mut compared = 0;
         for case in files.iter().flat_map(golden::cases) {
             let name = golden::text(case, "name");

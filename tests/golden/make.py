@@ -24,6 +24,7 @@ MAKERS = {
     "recurrent": "make_recurrent",
     "attention": "make_attention",
     "families": "make_families",
+    "preprocessing": "make_preprocessing",
     "activations": "make_functions",
     "losses": "make_functions",
     "optimizers": "make_optimizers",
