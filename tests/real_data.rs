@@ -35,6 +35,20 @@ fn digits_reach_98_percent() {
     assert!(best >= 0.98, "{best}");
 }
 
+/// With 90 samples to learn from, features of another set are worth five points.
+#[test]
+fn features_of_mnist_help_with_other_digits() {
+    if cfg!(debug_assertions) {
+        return;
+    }
+    let [transferred, scratch] = ["transfer_digits", "transfer_digits_scratch"].map(|config| {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = fit(config, folder.path(), &[]);
+        *column(folder.path(), "val_accuracy", &rows).last().unwrap()
+    });
+    assert!(transferred >= 0.93 && transferred > scratch + 0.03, "{transferred} against {scratch}");
+}
+
 #[test]
 fn recurrent_networks_learn_a_sine() {
     for (config, most) in

@@ -81,6 +81,7 @@ mod relu;
 mod repeat_vector;
 mod rescaling;
 mod reshape;
+mod resizing;
 mod rms_normalization;
 mod sampling;
 mod separable_conv;
@@ -133,6 +134,12 @@ pub trait Layer: Debug + Send + Sync {
 
     /// Whether it moves in training what a picture shows, so that a mask would have to move along.
     fn moves_pixels(&self) -> bool {
+        false
+    }
+
+    /// Whether its weights `mean` and `variance` are those of the training part's inputs, channel by
+    /// channel, taken before training; Keras: `adapt`.
+    fn adapts(&self) -> bool {
         false
     }
 }
@@ -227,6 +234,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         repeat_vector::ENTRY,
         rescaling::ENTRY,
         reshape::ENTRY,
+        resizing::ENTRY,
         rms_normalization::ENTRY,
         sampling::ENTRY,
         separable_conv1d::ENTRY,
@@ -264,7 +272,9 @@ mod tests {
 
     #[test]
     fn outputs_and_gradients_are_keras_s() {
-        let files = ["layers.json", "recurrent.json", "attention.json", "families.json"].map(golden::load);
+        let files =
+            ["layers.json", "recurrent.json", "attention.json", "families.json", "preprocessing.json"]
+                .map(golden::load);
         let mut compared = 0;
         for case in files.iter().flat_map(golden::cases) {
             let name = golden::text(case, "name");

@@ -28,6 +28,10 @@ fn read(f: &mut Fields<'_>) -> Box<dyn Layer> {
     if layer.as_ref().is_some_and(|layer| layer.arity() == Arity::Many) {
         f.error("layer", "must take one input", None);
     }
+    if layer.as_ref().is_some_and(|layer| layer.adapts()) {
+        let hint = "put it before this layer: it works on each step anyway".to_string();
+        f.error("layer", "must not be one that is fitted to the data", Some(hint));
+    }
     Box::new(TimeDistributed { layer })
 }
 

@@ -10,6 +10,7 @@ use crate::config::write::{self, Plain};
 use crate::data::{DATASETS, DatasetSpec};
 use crate::diag::{At, Diag, Failure, Result, Source};
 use crate::graph::Precision;
+use crate::model::initial_weights::{self, InitialWeights};
 use crate::model::inputs::{self, Input};
 use crate::model::read_task::{self, Word};
 use crate::model::task::Task;
@@ -41,6 +42,8 @@ pub struct Training {
     /// Of the training program; inference is always f32.
     pub precision: Precision,
     pub precision_at: At,
+    /// Instead of drawn ones.
+    pub initial_weights: Option<InitialWeights>,
 }
 
 impl Experiment {
@@ -187,8 +190,9 @@ pub(super) fn read_training<R>(
         let shuffle = t.key("shuffle").or(true);
         let precision = t.key("precision").or(Precision::Float32);
         let precision_at = t.place("precision");
-        let training = Training { epochs, batch_size, shuffle, precision, precision_at };
-        (training, rest(t))
+        let rest = rest(t);
+        let initial_weights = initial_weights::read(t);
+        (Training { epochs, batch_size, shuffle, precision, precision_at, initial_weights }, rest)
     })
 }
 

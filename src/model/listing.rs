@@ -15,6 +15,8 @@ pub struct LayerRow {
     pub parameters: usize,
     /// Of these, trained.
     pub trained: usize,
+    /// `trainable = false`, and it has weights.
+    pub frozen: bool,
     /// Forward multiplications and additions per sample.
     pub flops: f64,
     /// Names of the layers it reads.
@@ -55,6 +57,7 @@ pub fn rows(network: &Network, graph: &Graph, placed: &Placed, params: &Params) 
             output: graph.shape(output).clone(),
             parameters: sizes().map(|d| d.size()).sum(),
             trained: sizes().filter(|d| d.trainable).map(|d| d.size()).sum(),
+            frozen: !node.trainable && sizes().next().is_some(),
             flops: flops.sum(),
             from: node.from.iter().map(name).collect(),
         }

@@ -81,6 +81,14 @@ impl Task {
         }
     }
 
+    /// The network that reads the dataset.
+    pub fn reader(&self) -> &Network {
+        match self {
+            Task::Supervised(task) => &task.network,
+            Task::Gan(gan) => &gan.discriminator.network,
+        }
+    }
+
     /// Each optimizer, with what the paths of its parameters begin with.
     pub fn optimizers(&self) -> Vec<(&'static str, &Arc<OptimizerSpec>)> {
         match self {

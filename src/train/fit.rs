@@ -32,8 +32,9 @@ pub fn fit(
     overwrite: bool,
     options: &FitOptions,
 ) -> Result<RunFolder> {
-    let (prepared, model) = Prepared::new(experiment, &options.common)?;
+    let (mut prepared, model) = Prepared::new(experiment, &options.common)?;
     let trainer = Trainer::new(&prepared, &model, options.common.pool())?;
+    prepared.initial.forget();
     let folder = RunFolder::create(run_dir, &prepared.experiment.name, overwrite)?;
     folder.write_config(&prepared.experiment.resolved(folder.path()))?;
     let history = History::create(&folder, columns(&prepared))?;
@@ -54,7 +55,9 @@ pub fn resume(path: &Path, epochs: Option<usize>, options: &FitOptions) -> Resul
         return Err(Diag::new(message).hint("--epochs with --resume is the number of epochs in all").into());
     }
     let sets: Vec<String> = epochs.iter().map(|n| format!("training.epochs={n}")).collect();
-    let experiment = setup::experiment_of(meta, &folder.last().display().to_string(), &sets)?;
+    let mut experiment = setup::experiment_of(meta, &folder.last().display().to_string(), &sets)?;
+    // The checkpoint's weights started there: the file may be gone.
+    experiment.training.initial_weights = None;
     let (prepared, model) = Prepared::new(experiment, &options.common)?;
     if prepared.dataset.fingerprint != meta.dataset_fingerprint {
         return Err(Diag::new("the dataset is not the one that this run was trained on")
@@ -157,7 +160,7 @@ impl Run {
     }
 
     fn go(&mut self) -> Result<()> {
-        for note in &self.prepared.dataset.notes {
+        for note in self.prepared.notes() {
             self.progress.say(note);
         }
         self.progress.say(&format!(

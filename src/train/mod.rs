@@ -1,5 +1,6 @@
 //! Training, evaluation, prediction: the loops.
 
+mod adapt;
 mod continuation;
 mod course;
 mod duel;
@@ -7,6 +8,7 @@ pub mod evaluate;
 pub mod fit;
 mod forecast;
 pub mod generate;
+pub mod initial_weights;
 mod judge;
 pub mod laps;
 mod pictures;
@@ -18,8 +20,11 @@ pub mod saved;
 pub mod setup;
 pub mod timing;
 pub mod trainer;
+mod weights_file;
 
 pub use setup::{Loaded, Options, Prepared};
 
+#[cfg(test)]
+mod frozen;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::bits::{from_bits, to_bits};
 use crate::callbacks;
-use crate::checkpoint::{self, Checkpoint, Meta, Resume, Tensor};
+use crate::checkpoint::{self, Checkpoint, Meta, OPTIMIZER, Resume, Tensor};
 use crate::compile::Program;
 use crate::diag::{Diag, Result};
 use crate::exec::Session;
@@ -227,7 +227,7 @@ fn slots<'a>(slot: &str, session: &Session, learner: &Learner, array: &'a [f32])
 }
 
 fn slot_name(slot: &str, decl: &ParamDecl) -> String {
-    format!("optimizer/{slot}/{}", decl.path)
+    format!("{OPTIMIZER}{slot}/{}", decl.path)
 }
 
 /// Takes weights, optimizer and step from a run's last checkpoint; returns the rest of its state.

@@ -17,6 +17,8 @@ use crate::model::task::{ClassWeight, Task};
 use crate::ops::softmax::log_sum_exp;
 use crate::shape::Shape;
 use crate::target::Scores;
+use crate::train::adapt;
+use crate::train::initial_weights::{self, Initial};
 
 /// What the command line says besides the config.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +57,8 @@ pub struct Prepared {
     pub dataset: Dataset,
     /// One factor per class, if the config weighs classes.
     pub class_weights: Option<Vec<f32>>,
+    /// First weights that come from a file.
+    pub initial: Initial,
 }
 
 impl Prepared {
@@ -63,18 +67,29 @@ impl Prepared {
         let dataset = experiment.dataset.load(&options.load_context(&experiment, true))?;
         let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing);
         let class_weights = class_weights(&experiment, &dataset);
-        let precision = check_precision(&experiment);
-        let steps = check_steps(&experiment, &dataset);
+        let checks = [
+            check_precision(&experiment).err(),
+            check_steps(&experiment, &dataset).err(),
+            adapt::check(&experiment).err(),
+        ];
+        let initial = initial_weights::open(&experiment, model.as_ref().ok());
         // All are looked at before one is returned, so that one run tells of all.
-        let (model, class_weights) = match (model, class_weights, precision, steps) {
-            (Ok(model), Ok(weights), Ok(()), Ok(())) => (model, weights),
-            (model, weights, precision, steps) => {
-                let failures = [model.err(), weights.err(), precision.err(), steps.err()];
-                let diags = failures.into_iter().flatten().flat_map(|f| f.diags().to_vec());
+        let (model, class_weights, initial) = match (model, class_weights, initial) {
+            (Ok(model), Ok(weights), Ok(initial)) if checks.iter().all(Option::is_none) => {
+                (model, weights, initial)
+            }
+            (model, weights, initial) => {
+                let failures = [model.err(), weights.err(), initial.err()].into_iter().chain(checks);
+                let diags = failures.flatten().flat_map(|f| f.diags().to_vec());
                 return Err(Failure::Input(diags.collect()));
             }
         };
-        Ok((Prepared { experiment, dataset, class_weights }, model))
+        Ok((Prepared { experiment, dataset, class_weights, initial }, model))
+    }
+
+    /// What the user should know before training starts.
+    pub fn notes(&self) -> impl Iterator<Item = &String> {
+        self.dataset.notes.iter().chain(&self.initial.report)
     }
 
     /// Samples of a batch: what the config says, or the training part if that is smaller.

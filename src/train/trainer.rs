@@ -13,6 +13,7 @@ use crate::model::lower::{Model, Purpose, Sampler};
 use crate::model::task::Task;
 use crate::report::forecast_svg::Forecast;
 use crate::rng::Stream;
+use crate::train::adapt;
 use crate::train::course::{Course, Learner, Lesson, Stage, Stuck};
 use crate::train::duel::Duel;
 use crate::train::forecast;
@@ -46,7 +47,7 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Compiles the model and draws first weights.
+    /// Compiles the model and draws first weights, or takes those that a file gives.
     pub fn new(prepared: &Prepared, model: &Model, pool: Arc<Pool>) -> Result<Trainer> {
         let experiment = &prepared.experiment;
         let batch = prepared.batch_size();
@@ -64,6 +65,8 @@ impl Trainer {
         let judged = [&prepared.dataset.validation, &prepared.dataset.test];
         let longest = judged.into_iter().flatten().map(Part::len).max().unwrap_or(0);
         session.initialize(experiment.seed);
+        adapt::adapt(experiment, &prepared.dataset.train, &mut session);
+        prepared.initial.load(&mut session);
         Ok(Trainer {
             session,
             learners,

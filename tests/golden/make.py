@@ -25,6 +25,7 @@ MAKERS = {
     "attention": "make_attention",
     "families": "make_families",
     "functional": "make_functional",
+    "preprocessing": "make_preprocessing",
     "activations": "make_functions",
     "losses": "make_functions",
     "optimizers": "make_optimizers",
