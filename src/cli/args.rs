@@ -188,19 +188,27 @@ pub struct GenerateArgs {
     #[arg(long, default_value = "")]
     pub prompt: String,
     /// How many tokens: characters or words, as the model was trained
-    #[arg(long, value_name = "N", default_value_t = 200)]
+    #[arg(long, value_name = "N", default_value_t = 200, allow_negative_numbers = true, value_parser = tokens)]
     pub tokens: usize,
     /// Below 1: likelier tokens are preferred; above: less likely ones get their chance; 0: always the likeliest
-    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature)]
+    #[arg(long, value_name = "T", default_value_t = 1.0, allow_negative_numbers = true, value_parser = temperature)]
     pub temperature: f64,
     /// Draw only from the K likeliest tokens
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = top_k)]
     pub top_k: Option<usize>,
     /// Another seed, another text
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     #[command(flatten)]
     pub common: Common,
+}
+
+fn tokens(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number of 0 or more".into())
+}
+
+fn top_k(text: &str) -> Result<usize, String> {
+    whole(text, u32::MAX as usize)
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

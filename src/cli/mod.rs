@@ -75,7 +75,10 @@ fn run(cli: Cli) -> Result<()> {
                 top_k: args.top_k,
                 seed: args.seed,
             };
-            generate::generate(&args.run, &wish, &args.common.options(false), &mut std::io::stdout().lock())
+            let sink = &mut std::io::stdout().lock();
+            let note = generate::generate(&args.run, &wish, &args.common.options(false), sink)?;
+            note.iter().for_each(|note| eprintln!("note: {note}"));
+            Ok(())
         }
         Command::Summary(args) => print(&summary::summary(&args)?),
         Command::Check(args) => check::check(&args),

@@ -4,7 +4,7 @@ use crate::config::fields::Fields;
 use crate::config::tree::{Data, Value};
 use crate::config::write::Plain;
 use crate::diag::{At, Diag};
-use crate::layers::{Arity, Layer};
+use crate::layers::{Arity, Layer, Reach};
 use crate::model::blocks::{self, Block};
 use crate::model::expand::{COMMON, Conditional, Opened, Site, expand};
 use crate::model::scope::{Context, Feed, note};
@@ -15,6 +15,13 @@ pub struct Network {
     pub layers: Vec<LayerNode>,
     /// Inner ones before those around them.
     pub conditionals: Vec<Conditional>,
+}
+
+impl Network {
+    /// The first layer whose state goes on from sample to sample, if there is one.
+    pub fn stateful(&self) -> Option<&LayerNode> {
+        self.layers.iter().find(|node| node.layer.reach() == Reach::Walk)
+    }
 }
 
 /// A layer with its place in the network.

@@ -16,6 +16,7 @@ use crate::model::experiment::Experiment;
 use crate::model::layers::{LayerNode, Network};
 use crate::model::place::{Misfit, Placed, place};
 use crate::model::scope::Feed;
+use crate::model::walk;
 use crate::shape::Shape;
 use crate::target::{OutputKind, Scores, TargetKind};
 
@@ -73,6 +74,7 @@ impl Model {
     pub fn lower(experiment: &Experiment, input: &Shape, preprocessing: &Preprocessing) -> Result<Model> {
         let mut params = Params::default();
         let mut diags = mask_mistakes(experiment, &preprocessing.target);
+        diags.extend(walk::mistakes(experiment, preprocessing));
         let targets = preprocessing.target_kind();
         let train = lower_graph(experiment, input, preprocessing, Mode::Train, &mut params, &mut diags);
         if !diags.is_empty() {
@@ -306,7 +308,7 @@ fn rows(network: &Network, graph: &Graph, placed: &Placed, params: &Params) -> V
     };
     let describe = |node: &LayerNode, output: Var| {
         let own = |path: &str| path.strip_prefix(&*node.name).is_some_and(|rest| rest.starts_with('/'));
-        let sizes = || params.decls.iter().filter(|d| own(&d.path));
+        let sizes = || params.decls.iter().filter(|d| own(&d.path) && !d.carried);
         let ops = graph.nodes.iter().filter(|n| n.layer == node.name);
         let flops = ops.map(|n| {
             let shapes = |vars: &[Var]| vars.iter().map(|v| graph.shape(*v).clone()).collect::<Vec<_>>();

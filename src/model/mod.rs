@@ -13,5 +13,6 @@ pub mod place;
 pub mod scope;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub use experiment::Experiment;

@@ -198,7 +198,7 @@ fn frame(prepared: &Prepared) -> Meta {
 /// The parameters' parts of an array that is laid out like their block.
 fn tensors<'a>(prefix: &str, session: &Session, array: &'a [f32], trainable_only: bool) -> Vec<Tensor<'a>> {
     let places = session.params().decls.iter().zip(&session.layout().ranges);
-    let chosen = places.filter(|(decl, _)| decl.trainable || !trainable_only);
+    let chosen = places.filter(|(decl, _)| decl.trainable || !(trainable_only || decl.carried));
     let tensor = |(decl, range): (&crate::graph::ParamDecl, &std::ops::Range<usize>)| Tensor {
         name: format!("{prefix}{}", decl.path),
         shape: decl.shape.clone(),

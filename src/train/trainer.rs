@@ -74,8 +74,8 @@ impl Judge {
         sum / n as f64 + penalty
     }
 
-    /// Takes in all samples `order` of a part, batch by batch, with the inference program; `look` sees
-    /// each batch's number of samples when it has run.
+    /// Takes in all samples `order` of a part, batch by batch, with the inference program, as one walk: a
+    /// stateful layer begins with zeros. `look` sees each batch's number of samples when it has run.
     pub fn judge(
         &mut self,
         session: &mut Session,
@@ -86,6 +86,7 @@ impl Judge {
         let penalty = session.penalty();
         let pool = session.pool().clone();
         let _awake = pool.awake();
+        session.begin_walk();
         for rows in order.chunks(session.program(EVAL).batch) {
             fill(session, EVAL, part, rows, None);
             session.run(EVAL, rows.len(), 0);
@@ -277,7 +278,8 @@ impl Trainer {
     pub fn not_finite(&self) -> Option<&str> {
         let bad = |values: &[f32]| values.iter().any(|v| !v.is_finite());
         let places = || self.session.params().decls.iter().zip(&self.session.layout().ranges);
-        let in_block = places().find(|(_, range)| bad(&self.session.block()[(*range).clone()]));
+        let mut weights = places().filter(|(decl, _)| !decl.carried);
+        let in_block = weights.find(|(_, range)| bad(&self.session.block()[(*range).clone()]));
         let in_state = || {
             let kept =
                 |range: &std::ops::Range<usize>| self.optimizer.arrays().any(|(_, a)| bad(&a[range.clone()]));
