@@ -77,6 +77,22 @@ fn forecasts_beat_persistence() {
     }
 }
 
+/// On reviews that no part of training has seen.
+#[test]
+fn the_order_of_words_counts() {
+    let accuracy = |config: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fit(config, folder.path(), &[]);
+        let mut eval = Command::new(env!("CARGO_BIN_EXE_nntrain"));
+        let output =
+            eval.arg("eval").arg(folder.path()).args(["--split", "test", "--json"]).output().unwrap();
+        let judged: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        judged["accuracy"].as_f64().unwrap()
+    };
+    let (reader, bag) = (accuracy("bidirectional_gru_text"), accuracy("bag_of_words_text"));
+    assert!(reader > 0.93 && bag < 0.45, "{reader} and {bag}");
+}
+
 #[test]
 fn mnist_reaches_keras_s_accuracy() {
     let Some(()) = mnist() else { return };

@@ -189,14 +189,14 @@ pub struct GenerateArgs {
     #[arg(long)]
     pub prompt: Option<String>,
     /// How many tokens: characters or words, as the model was trained [default: 200]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = tokens)]
     pub tokens: Option<usize>,
     /// Below 1: likelier tokens are preferred; above: less likely ones get their chance; 0: always the
     /// likeliest [default: 1]
-    #[arg(long, value_name = "T", value_parser = temperature)]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]
     pub temperature: Option<f64>,
     /// Draw only from the K likeliest tokens
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = top_k)]
     pub top_k: Option<usize>,
     /// How many samples, of a model that makes pictures [default: 64]
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
@@ -209,6 +209,14 @@ pub struct GenerateArgs {
     pub seed: u64,
     #[command(flatten)]
     pub common: Common,
+}
+
+fn tokens(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number of 0 or more".into())
+}
+
+fn top_k(text: &str) -> Result<usize, String> {
+    whole(text, u32::MAX as usize)
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

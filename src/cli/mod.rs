@@ -97,7 +97,7 @@ fn fit(args: &FitArgs) -> Result<()> {
 
 fn generate(args: GenerateArgs) -> Result<()> {
     let loaded = Loaded::open(&args.run, &args.common.options(false))?;
-    let GenerateArgs { prompt, tokens, temperature, top_k, samples, output, seed, .. } = args;
+    let GenerateArgs { run, prompt, tokens, temperature, top_k, samples, output, seed, .. } = args;
     let told =
         |words: &[(&str, bool)]| words.iter().find(|(_, there)| *there).map(|(word, _)| word.to_string());
     if loaded.sampler.is_none() {
@@ -106,7 +106,9 @@ fn generate(args: GenerateArgs) -> Result<()> {
         }
         let (tokens, temperature) = (tokens.unwrap_or(200), temperature.unwrap_or(1.0));
         let wish = Wish { prompt: prompt.unwrap_or_default(), tokens, temperature, top_k, seed };
-        return generate::generate(loaded, &wish, &mut std::io::stdout().lock());
+        let note = generate::generate(loaded, &run, &wish, &mut std::io::stdout().lock())?;
+        note.iter().for_each(|note| eprintln!("note: {note}"));
+        return Ok(());
     }
     let of_text = [
         ("--prompt", prompt.is_some()),

@@ -202,6 +202,12 @@ impl Part {
         self.rows.is_empty()
     }
 
+    /// Whether each sample begins where the one before it ends.
+    pub fn is_walk(&self) -> bool {
+        let Rows::Windows { length, .. } = self.table.inputs else { return false };
+        self.rows.windows(2).all(|pair| pair[0] as usize + length == pair[1] as usize)
+    }
+
     /// Gathers samples `order` (positions within the part) into dense rows.
     ///
     /// `weights` gets each sample's factor, 1 where the table has none.

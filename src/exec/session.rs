@@ -55,6 +55,14 @@ impl Session {
         }
     }
 
+    /// What is carried from run to run is zeros again.
+    pub fn begin_walk(&mut self) {
+        let places = self.decls.decls.iter().zip(&self.layout.ranges);
+        for (_, range) in places.filter(|(decl, _)| decl.carried) {
+            self.memory.params[range.clone()].fill(0.0);
+        }
+    }
+
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }

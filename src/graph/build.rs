@@ -264,6 +264,24 @@ impl<'a> Builder<'a> {
         self.declare(name, shape.into(), init, false, None)
     }
 
+    /// Numbers that a forward step updates for the next run: zeros at the start of a walk
+    /// ([`crate::exec::Session::begin_walk`]).
+    pub fn carried(&mut self, name: &str, shape: impl Into<Vec<usize>>) -> Result<Var, Mismatch> {
+        #[derive(Debug)]
+        struct Zeros;
+        impl Init for Zeros {
+            fn fill(&self, _: &[usize], _: u64, _: &str, out: &mut [f32]) {
+                out.fill(0.0);
+            }
+        }
+        let init: Arc<dyn Init> = Arc::new(Zeros);
+        let state = self.declare(name, shape.into(), &init, false, None)?;
+        if let Origin::Param(index) = self.graph.values[state.0].origin {
+            self.params.decls[index].carried = true;
+        }
+        Ok(state)
+    }
+
     fn declare(
         &mut self,
         name: &str,
@@ -286,7 +304,8 @@ impl<'a> Builder<'a> {
             }
             None => {
                 let init = init.clone();
-                self.params.decls.push(ParamDecl { path, shape: shape.clone(), init, trainable, penalty });
+                let shape = shape.clone();
+                self.params.decls.push(ParamDecl { path, shape, init, trainable, carried: false, penalty });
                 self.params.decls.len() - 1
             }
         };

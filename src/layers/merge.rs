@@ -1,7 +1,7 @@
 //! What the merging layers share: several inputs of one shape, one op.
 
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Arity, Layer, masks};
+use crate::layers::{Arity, Layer, Reach, masks};
 use crate::ops::merge::Merge;
 
 /// A layer that combines its inputs element by element.
@@ -17,6 +17,10 @@ impl Layer for Merging {
 
     fn arity(&self) -> Arity {
         Arity::Many
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Step
     }
 }
 

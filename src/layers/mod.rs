@@ -132,6 +132,11 @@ pub trait Layer: Debug + Send + Sync {
         None
     }
 
+    /// How far along a sequence it looks in inference.
+    fn reach(&self) -> Reach {
+        if self.passes_mask() { Reach::Step } else { Reach::Sample }
+    }
+
     /// Whether it moves in training what a picture shows, so that a mask would have to move along.
     fn moves_pixels(&self) -> bool {
         false
@@ -164,6 +169,17 @@ pub enum Arity {
     UpTo(usize),
     /// Two or more: merges.
     Many,
+}
+
+/// What a time step of a layer's output depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// That step of the input alone.
+    Step,
+    /// Other steps of the sample too, or the step's place in it.
+    Sample,
+    /// All steps before it, also those of the samples before, whose state goes on.
+    Walk,
 }
 
 /// A layer's row in the table.

@@ -16,6 +16,7 @@ use crate::model::layers::Network;
 use crate::model::listing::{self, LayerRow};
 use crate::model::lower::{Graphs, Model, PREDICT, Purpose, Sampler};
 use crate::model::place::{Misfit, Placed, place};
+use crate::model::walk;
 use crate::shape::Shape;
 
 /// Programs of a session, by position; samples are made by `lower::PREDICT`.
@@ -90,7 +91,9 @@ pub fn lower(
     preprocessing: &Preprocessing,
 ) -> Result<Model> {
     let mut params = Params::default();
-    let mut lowering = Lowering { experiment, gan, input, diags: vec![] };
+    let networks = [&gan.generator.network, &gan.discriminator.network];
+    let diags = networks.into_iter().flat_map(|network| walk::mistakes(experiment, network, preprocessing));
+    let mut lowering = Lowering { experiment, gan, input, diags: diags.collect() };
     let discriminate = lowering.discriminate(&mut params, preprocessing);
     if !lowering.diags.is_empty() {
         return Err(Failure::Input(lowering.diags));

@@ -44,7 +44,7 @@ pub fn rows(network: &Network, graph: &Graph, placed: &Placed, params: &Params) 
     };
     let describe = |node: &LayerNode, output: Var| {
         let own = |path: &str| path.strip_prefix(&*node.name).is_some_and(|rest| rest.starts_with('/'));
-        let sizes = || params.decls.iter().filter(|d| own(&d.path));
+        let sizes = || params.decls.iter().filter(|d| own(&d.path) && !d.carried);
         let ops = graph.nodes.iter().filter(|n| n.layer == node.name);
         let flops = ops.map(|n| {
             let shapes = |vars: &[Var]| vars.iter().map(|v| graph.shape(*v).clone()).collect::<Vec<_>>();

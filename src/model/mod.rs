@@ -27,5 +27,6 @@ pub mod task;
 #[cfg(test)]
 mod tests;
 mod unread;
+mod walk;
 
 pub use experiment::Experiment;

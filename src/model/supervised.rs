@@ -15,6 +15,7 @@ use crate::model::listing;
 use crate::model::lower::{Graphs, Model, Output, Purpose, SAMPLE, Sampler};
 use crate::model::place::{Misfit, Placed, place};
 use crate::model::task;
+use crate::model::walk;
 use crate::ops::cut::Cut;
 use crate::shape::Shape;
 use crate::target::{OutputKind, Scores, TargetKind};
@@ -93,6 +94,7 @@ pub fn lower(
 ) -> Result<Model> {
     let mut params = Params::default();
     let mut diags = mask_mistakes(task, &preprocessing.target);
+    diags.extend(walk::mistakes(experiment, &task.network, preprocessing));
     let mut lowering = Lowering { experiment, task, input, preprocessing, diags: &mut diags };
     let train = lowering.graph(Mode::Train, &mut params);
     if !lowering.diags.is_empty() {

@@ -85,6 +85,7 @@ pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evalu
     if part.is_empty() {
         return Err(Diag::new(format!("there are no samples in {name}")).into());
     }
+    check_walk(&loaded, &part, &name)?;
     let batch = loaded.session.program(EVAL).batch;
     let Task::Supervised(task) = &loaded.experiment.task else { unreachable!("refused above") };
     let outputs = loaded.outputs.clone();
@@ -101,6 +102,22 @@ pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evalu
         }
     });
     Ok(Evaluation { names, values: judge.values(), samples: part.len(), part: name, note, reports })
+}
+
+/// A stateful network is judged on samples that follow one another.
+fn check_walk(loaded: &Loaded, part: &Part, name: &str) -> Result<()> {
+    match loaded.experiment.task.reader().stateful() {
+        Some(node) if !part.is_walk() => {
+            let message = format!(
+                "the sequences of the {name} part overlap or leave gaps, but the state of `{}` goes on from each to the next",
+                node.name
+            );
+            let hint =
+                "validation and test parts are cut so that they follow one another; so is a file with --data";
+            Err(Diag::new(message).hint(hint).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The samples, their name, and a note if they are not those of training's time.

@@ -69,7 +69,9 @@ struct Layer<'a> {
 
 fn layers<'a>(experiment: &'a Experiment, model: &Model) -> Vec<Layer<'a>> {
     let decls = &model.params.decls;
-    let of = |name: &str| (0..decls.len()).filter(|i| inside(name, &decls[*i].path)).collect();
+    let of = |name: &str| {
+        (0..decls.len()).filter(|i| inside(name, &decls[*i].path) && !decls[*i].carried).collect()
+    };
     let nodes = experiment.task.networks().into_iter().flat_map(|network| &network.layers);
     let all = nodes.map(|node| Layer {
         name: &node.name,

@@ -208,12 +208,13 @@ fn resume(trainer: &Trainer, callbacks: callbacks::State, finished: bool) -> Res
 /// The parameters' parts of an array that is laid out like their block.
 fn tensors<'a>(session: &Session, array: &'a [f32]) -> Vec<Tensor<'a>> {
     let places = session.params().decls.iter().zip(&session.layout().ranges);
+    let stored = places.filter(|(decl, _)| !decl.carried);
     let tensor = |(decl, range): (&ParamDecl, &Range<usize>)| Tensor {
         name: decl.path.clone(),
         shape: decl.shape.clone(),
         data: &array[range.clone()],
     };
-    places.map(tensor).collect()
+    stored.map(tensor).collect()
 }
 
 /// The trained parameters' parts of an optimizer's array.

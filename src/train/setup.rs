@@ -226,6 +226,9 @@ pub fn checkpoint_file(path: &Path) -> Result<PathBuf> {
 pub fn load_weights(session: &mut Session, checkpoint: &Checkpoint, file: &Path) -> Result<()> {
     for index in 0..session.params().decls.len() {
         let decl = &session.params().decls[index];
+        if decl.carried {
+            continue;
+        }
         let found = checkpoint.tensor(&decl.path, &decl.shape);
         let data = found.map_err(|what| Diag::new(format!("{}: {what}", file.display())))?.to_vec();
         session.param_mut(index).copy_from_slice(&data);

@@ -186,7 +186,8 @@ impl Trainer {
     pub fn not_finite(&self) -> Option<&str> {
         let bad = |values: &[f32]| values.iter().any(|v| !v.is_finite());
         let places = || self.session.params().decls.iter().zip(&self.session.layout().ranges);
-        let in_block = places().find(|(_, range)| bad(&self.session.block()[(*range).clone()]));
+        let mut weights = places().filter(|(decl, _)| !decl.carried);
+        let in_block = weights.find(|(_, range)| bad(&self.session.block()[(*range).clone()]));
         let in_state = || {
             let trained = self.learners.iter().flat_map(|l| l.trained(&self.session).map(move |t| (l, t)));
             let kept =

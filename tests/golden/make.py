@@ -22,6 +22,7 @@ import sys
 MAKERS = {
     "layers": "make_layers",
     "recurrent": "make_recurrent",
+    "stateful": "make_recurrent",
     "attention": "make_attention",
     "families": "make_families",
     "functional": "make_functional",
