@@ -31,6 +31,9 @@ pub enum InputEncoding {
     /// Images as rows of raw pixel values, row-major, channels last, divided by `divisor`.
     /// As CSV: `pixel_<row>_<column>` (and `_<channel>` where there is more than one channel).
     Pixels { shape: Vec<usize>, divisor: f32 },
+    /// Clips, `[T, H, W, C]`, as CSV `pixel_<frame>_<row>_<column>`. `frame_step`: each so many-th frame of
+    /// the middle of a folder of frames, else they are spread evenly over all of it.
+    Clips { shape: Vec<usize>, divisor: f32, frame_step: Option<usize> },
     /// Table columns in input order.
     /// Without a header, a column's name is its number from 0.
     Columns { columns: Vec<Column>, missing_values: Vec<String>, header: bool, delimiter: char },
@@ -91,7 +94,9 @@ impl InputEncoding {
     /// Numbers per sample.
     pub fn width(&self) -> usize {
         match self {
-            InputEncoding::Pixels { shape, .. } => shape.iter().product(),
+            InputEncoding::Pixels { shape, .. } | InputEncoding::Clips { shape, .. } => {
+                shape.iter().product()
+            }
             InputEncoding::Columns { columns, .. } => columns.iter().map(|c| c.encoding.width()).sum(),
             InputEncoding::Tokens { length, .. } => *length,
         }
@@ -99,8 +104,8 @@ impl InputEncoding {
 
     pub fn delimiter(&self) -> char {
         match self {
-            InputEncoding::Pixels { .. } | InputEncoding::Tokens { .. } => ',',
             InputEncoding::Columns { delimiter, .. } => *delimiter,
+            _ => ',',
         }
     }
 }
