@@ -28,7 +28,7 @@ pub enum Command {
   nntrain eval runs/cnn_digits
   nntrain eval runs/house_prices --data new_houses.csv --json")]
     Eval(EvalArgs),
-    /// Predict every row of a CSV file, or pictures
+    /// Predict every row of a CSV file, or pictures, or clips
     #[command(after_help = "Examples:
   nntrain predict runs/house_prices new.csv -o prices.csv
   cat new.csv | nntrain predict runs/iris - --probabilities
@@ -165,7 +165,8 @@ pub struct PredictArgs {
     #[arg(value_name = "RUN|CHECKPOINT")]
     pub run: PathBuf,
     /// CSV with the feature columns (`-` is standard input); for a network on pictures also a folder, a PNG
-    /// or JPEG, or a CSV with a column `file`
+    /// or JPEG, or a CSV with a column `file`; for one on clips a folder of frames, a folder of such folders, or a
+    /// CSV with a column `clip`
     pub input: PathBuf,
     /// Write here instead of to standard output; for masks a folder
     #[arg(short, long, value_name = "OUT.csv|DIR")]

@@ -8,6 +8,7 @@ pub mod batch_norm;
 pub mod batch_norm_inference;
 pub mod broadcast;
 pub mod channel_affine;
+pub mod channel_scale;
 pub mod channel_sums;
 pub mod concatenate;
 pub mod conv;
