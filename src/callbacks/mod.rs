@@ -170,7 +170,7 @@ impl Running {
         let value = |name: &str| row.iter().find(|(n, _)| n == name).map_or(f64::NAN, |(_, v)| *v);
         let mut verdict = Verdict::default();
         let checkpoint = &self.callbacks.model_checkpoint;
-        verdict.best = checkpoint.end_epoch(&mut self.state.model_checkpoint, &value);
+        verdict.best = checkpoint.end_epoch(&mut self.state.model_checkpoint, value);
         if let (Some(c), Some(s)) =
             (&self.callbacks.reduce_lr_on_plateau, &mut self.state.reduce_lr_on_plateau)
             && let Some(rate) = c.end_epoch(s, value(&c.monitor.name), self.state.learning_rate.get())

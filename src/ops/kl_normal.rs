@@ -41,16 +41,20 @@ impl Op for KlNormal {
         let (mean, log_var, dy) = (io.x(0), io.x(1), &*io.dy0());
         let size = mean.len() / dy.len();
         let rows = (CHUNK / size).max(1);
-        let slopes: [(&[f32], fn(f32) -> f32); 2] = [(mean, |m| m), (log_var, |v| 0.5 * (exp(v) - 1.0))];
-        for (input, (x, slope)) in slopes.into_iter().enumerate() {
-            let Some(dx) = io.dx(input) else { continue };
-            for_chunks(cx.pool, dx.buf, rows * size, |c, dx| {
+        let by = |x: &[f32], dx: &mut [f32], slope: fn(f32) -> f32| {
+            for_chunks(cx.pool, dx, rows * size, |c, dx| {
                 for (i, dx) in dx.chunks_exact_mut(size).enumerate() {
                     let sample = c * rows + i;
                     let x = &x[sample * size..(sample + 1) * size];
                     dx.iter_mut().zip(x).for_each(|(dx, x)| *dx = dy[sample] * slope(*x));
                 }
             });
+        };
+        if let Some(dx) = io.dx(0) {
+            by(mean, dx.buf, |m| m);
+        }
+        if let Some(dx) = io.dx(1) {
+            by(log_var, dx.buf, |v| 0.5 * (exp(v) - 1.0));
         }
     }
 
