@@ -4,13 +4,13 @@ use crate::data::records::Header;
 use crate::data::table::Columns;
 use crate::data::table::columns::{Numbers, Texts};
 use crate::data::table::layout::Used;
-use crate::diag::{Diag, Result};
+use crate::diag::Diag;
 
 /// The class names of a target: by number if all of them are numbers, else by text.
 ///
 /// # Errors
 /// Only one class; two texts for one number (`1` and `1.0`).
-pub fn names(columns: &Columns, target: usize, used: &Used, header: &Header) -> Result<Vec<String>> {
+pub fn names(columns: &Columns, target: usize, used: &Used, header: &Header) -> Result<Vec<String>, Diag> {
     let names = in_order(columns.columns[target].texts().names.clone());
     let value = |name: &String| name.parse::<f64>().ok();
     if let Some(pair) =
@@ -21,14 +21,12 @@ pub fn names(columns: &Columns, target: usize, used: &Used, header: &Header) -> 
             "classes `{}` and `{}` of `{}` are the same number written in two ways",
             pair[0], pair[1], used.name
         );
-        return Err(Diag::new(message).at(&header.at(used.column)).into());
+        return Err(Diag::new(message).at(&header.at(used.column)));
     }
     if names.len() < 2 {
         let message = format!("the target `{}` has only one class: `{}`", used.name, names.concat());
         let diag = Diag::new(message).at(&header.at(used.column));
-        return Err(diag
-            .hint("there is nothing to tell apart: look at the file or the target's name")
-            .into());
+        return Err(diag.hint("there is nothing to tell apart: look at the file or the target's name"));
     }
     Ok(names)
 }
@@ -58,8 +56,9 @@ pub fn numbers(texts: &Texts, names: &[String]) -> Vec<u32> {
 /// More different values than this are hardly class numbers.
 const FEW: usize = 20;
 
-/// Numbers are never guessed to be classes; that they look like some is worth a note.
-pub fn may_be_classes(numbers: &Numbers, rows: usize, name: &str) -> Option<String> {
+/// Numbers are never guessed to be classes; that they look like some is worth a note. `classification`: what
+/// makes them classes.
+pub fn may_be_classes(numbers: &Numbers, rows: usize, name: &str, classification: &str) -> Option<String> {
     let mut different: Vec<f64> = vec![];
     for row in 0..rows {
         let value = numbers.get(row);
@@ -77,7 +76,7 @@ pub fn may_be_classes(numbers: &Numbers, rows: usize, name: &str) -> Option<Stri
     (different.len() < rows).then(|| {
         format!(
             "target `{name}` holds {} different whole numbers and is taken as a number; \
-             task = \"classification\" makes them classes",
+             {classification} makes them classes",
             different.len()
         )
     })
