@@ -13,7 +13,7 @@ use crate::config::read::Read;
 use crate::config::tree::Value;
 use crate::config::write::Plain;
 use crate::data::common::{LabelMode, class_counts, side_by_side};
-use crate::data::preprocessing::{NamedTarget, Preprocessing, TargetEncoding, ValueColumn};
+use crate::data::preprocessing::{BOX, NamedTarget, Preprocessing, TargetEncoding, ValueColumn};
 use crate::data::segments::Segments;
 use crate::data::source::Fingerprint;
 use crate::data::split::{Labels, divide};
@@ -32,8 +32,6 @@ enum Told {
 }
 
 crate::words!(Told, Mask = "mask", Class = "class", Box = "box");
-
-const SIDES: [&str; 4] = ["x_min", "y_min", "x_max", "y_max"];
 
 /// What is said of the object of a picture.
 #[derive(Clone, Debug)]
@@ -73,7 +71,7 @@ impl Single {
             },
             Told::Box | Told::Mask => {
                 let side = |name: &str| ValueColumn { name: name.to_string(), offset: 0.0, scale: 1.0 };
-                TargetEncoding::Values { columns: SIDES.map(side).to_vec() }
+                TargetEncoding::Values { columns: BOX.map(side).to_vec() }
             }
         };
         match &self.told[..] {
@@ -88,7 +86,7 @@ impl Single {
     fn targets(&self, of: &Described) -> Rows {
         let rows = |told: &Told| match told {
             Told::Class => self.label_mode.targets(of.classes.iter().copied(), names().len()),
-            Told::Box | Told::Mask => Rows::F32 { data: of.boxes.concat(), width: SIDES.len() },
+            Told::Box | Told::Mask => Rows::F32 { data: of.boxes.concat(), width: BOX.len() },
         };
         side_by_side(&self.told.iter().map(rows).collect::<Vec<Rows>>())
     }
