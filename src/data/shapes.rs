@@ -28,7 +28,7 @@ use crate::data::segments::{Masked, Segments};
 use crate::data::source::Fingerprint;
 use crate::data::split::Offers;
 use crate::data::{Dataset, DatasetSpec, LoadContext, Part};
-use crate::diag::Result;
+use crate::diag::{Diag, Result};
 use crate::kernels::par::{Pool, for_chunks};
 use crate::rng::Stream;
 
@@ -252,6 +252,10 @@ impl DatasetSpec for Shapes {
     fn load_other(&self, path: &Path, fitted: &Preprocessing) -> Result<Part> {
         match &self.single {
             None => self.segments.load_other(path),
+            Some(_) if path.is_dir() => {
+                let diag = Diag::new(format!("`{}` is a folder, expected a CSV", path.display()));
+                Err(diag.hint("with a row for each picture: pixel_0_0_0, ..., and its class and box").into())
+            }
             Some(_) => labelled::load(path, fitted, None),
         }
     }

@@ -308,7 +308,7 @@ mod tests {
             ("x,Kind\n1,a\n", "u.csv:1:1", &["column `kind` is missing", "column `result` is missing"][..]),
             ("x,kind,result\n1,c,1\n2,a,b\n", "u.csv:2:3", &["`c` in column `kind`", "found `b`"]),
         ] {
-            let failure = load_both(SUMS, other, keys).err().expect("it is refused");
+            let failure = load_both(SUMS, other, keys).expect_err("it is refused");
             let diags = failure.diags();
             assert_eq!(diags.len(), part.len(), "{diags:?}");
             assert!(diags.iter().zip(part).all(|(diag, part)| diag.message.contains(part)), "{diags:?}");
