@@ -774,3 +774,119 @@ metrics = ["accuracy"]
     let refused = run(&["check", &text(&file)]);
     assert!(stderr(&refused).contains("the dataset has 9 different tokens"), "{}", stderr(&refused));
 }
+
+/// Two inputs and two targets of a table, from the CSV to the reports and the columns of predictions.
+#[test]
+fn a_table_with_a_class_and_a_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let (dir, file) = (folder.path().join("run"), folder.path().join("t.toml"));
+    let row = |i: usize| {
+        let (a, b) = (i * 7 % 20, i * 11 % 19);
+        format!("{a},{b},{},{}\n", if a > b { "first" } else { "second" }, 100 * (a + b))
+    };
+    let rows =
+        |range: std::ops::Range<usize>| format!("a,b,larger,sum\n{}", range.map(row).collect::<String>());
+    let other = folder.path().join("other.csv");
+    std::fs::write(folder.path().join("t.csv"), rows(0..300)).unwrap();
+    std::fs::write(&other, rows(300..380)).unwrap();
+    std::fs::write(
+        &file,
+        r#"
+[dataset]
+type = "csv"
+train = "t.csv"
+target = ["larger", "sum"]
+task = { larger = "classification", sum = "regression" }
+normalize_target = "standard"
+validation = { type = "stratified", fraction = 0.2 }
+
+[inputs.left]
+columns = "a"
+
+[inputs.right]
+
+[[layers]]
+type = "Concatenate"
+from = ["left", "right"]
+name = "both"
+
+[[layers]]
+type = "Dense"
+units = 2
+activation = "softmax"
+name = "larger"
+
+[[layers]]
+type = "Dense"
+units = 1
+from = "both"
+name = "total"
+
+[training]
+epochs = 60
+batch_size = 16
+optimizer = { type = "Adam", learning_rate = 0.05 }
+
+[[training.loss]]
+output = "larger"
+type = "sparse_categorical_crossentropy"
+metrics = ["accuracy"]
+
+[[training.loss]]
+output = "total"
+target = "sum"
+type = "mse"
+weight = 0.5
+metrics = ["mae"]
+"#,
+    )
+    .unwrap();
+    let fit = succeed(&["fit", &text(&file), "--verbose", "0", "--run-dir", &text(&dir)]);
+    assert!(stderr(&fit).is_empty(), "{}", stderr(&fit));
+    let header = String::from_utf8(read(&dir.join("history.csv"))).unwrap();
+    let columns = "epoch,loss,larger_loss,total_loss,larger_accuracy,total_mae,val_loss,val_larger_loss,val_total_loss,\
+                   val_larger_accuracy,val_total_mae,";
+    assert!(header.starts_with(columns), "{header}");
+
+    // The held-out rows, and others by what training has fitted: figures and reports of each output.
+    for more in [&[][..], &["--data", &text(&other)]] {
+        let json = stdout(&succeed(&[&["eval", &text(&dir), "--json"], more].concat()));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert!(json["larger_accuracy"].as_f64().unwrap() > 0.9, "{json}");
+        // In the column's own units.
+        assert!(json["total_mae"].as_f64().unwrap() < 50.0, "{json}");
+        let (kinds, sums) = (&json["outputs"]["larger"], &json["outputs"]["total"]["per_column"][0]);
+        assert_eq!(kinds["classes"], serde_json::json!(["first", "second"]));
+        let both = [&sums["mean_absolute_error"], &json["total_mae"]].map(|v| v.as_f64().unwrap());
+        assert!(sums["column"] == "sum" && (both[0] - both[1]).abs() < 0.01, "{json}");
+        let report = stdout(&succeed(&[&["eval", &text(&dir)], more].concat()));
+        for part in ["larger_accuracy", "Output `larger`", "Output `total`", "confusion matrix", "RMSE"] {
+            assert!(report.contains(part), "{part} is not in\n{report}");
+        }
+        assert!(report.lines().skip(1).all(|line| line.chars().count() <= 80), "\n{report}");
+    }
+
+    let predicted = stdout(&succeed(&["predict", &text(&dir), &text(&other), "--probabilities"]));
+    let mut lines = predicted.lines();
+    let columns = "prediction_larger,p_larger_first,p_larger_second,prediction_total";
+    assert_eq!(lines.next(), Some(columns));
+    let truth = rows(300..380);
+    let right = lines.zip(truth.lines().skip(1)).filter(|(predicted, truth)| {
+        let (cells, truth): (Vec<&str>, Vec<&str>) =
+            (predicted.split(',').collect(), truth.split(',').collect());
+        let (p, sum): (Vec<f64>, f64) =
+            (cells[1..].iter().map(|c| c.parse().unwrap()).collect(), truth[3].parse().unwrap());
+        assert!((p[0] + p[1] - 1.0).abs() < 1e-5 && (p[2] - sum).abs() < 200.0, "{predicted} {truth:?}");
+        cells[0] == truth[2]
+    });
+    assert!(right.count() > 70);
+
+    std::fs::write(&other, "a,b,larger\n1,2,third\n").unwrap();
+    let refused = run(&["eval", &text(&dir), "--data", &text(&other)]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("the target column `sum` is missing"), "{}", stderr(&refused));
+    let sets = ["--set", "dataset.task={ lager = \"classification\" }"];
+    let refused = run(&[&["check", &text(&file)], &sets[..]].concat());
+    let said = stderr(&refused);
+    assert!(said.contains("`lager`, which is no target") && said.contains("did you mean `larger`"), "{said}");
+}

@@ -1,8 +1,10 @@
 //! Every config that ships compiles, for the data that it names.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use nntrain::compile::Step;
+use nntrain::data::Part;
 use nntrain::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding};
 use nntrain::diag::Failure;
 use nntrain::model::Experiment;
@@ -116,4 +118,24 @@ fn convolutions_and_poolings_are_fused() {
         let images: Vec<&str> = ops.filter(|name| name.contains("conv") || name.contains("pool")).collect();
         assert_eq!(images, ["conv+max_pool"; 2]);
     }
+}
+
+/// No image that is judged was trained on, though each stands in two rows.
+#[test]
+fn two_input_holds_out_whole_images() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/two_input.toml");
+    let experiment = Experiment::open(&path, &[]).unwrap_or_else(|f| panic!("{}", say(&f)));
+    let prepared = Prepared::new(experiment, &Options::default());
+    let (Prepared { dataset, .. }, _) = prepared.unwrap_or_else(|f| panic!("{}", say(&f)));
+    let images = |part: &Part| -> HashSet<Vec<u32>> {
+        let mut row = vec![0.0; part.table.inputs.width()];
+        let image = |r: &u32| {
+            part.table.inputs.copy_row(*r as usize, &mut row);
+            row[..64].iter().map(|pixel| pixel.to_bits()).collect()
+        };
+        part.rows.iter().map(image).collect()
+    };
+    let (train, held_out) = (images(&dataset.train), images(&dataset.validation.expect("it has a part")));
+    assert_eq!((train.len() + held_out.len(), held_out.len()), (1797, 359));
+    assert!(train.is_disjoint(&held_out));
 }

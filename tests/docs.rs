@@ -11,6 +11,7 @@ use nntrain::metrics::METRICS;
 use nntrain::model::Experiment;
 use nntrain::optim::{OPTIMIZERS, SCHEDULES};
 use nntrain::regularizers::REGULARIZERS;
+use nntrain::train::{Options, Prepared};
 
 #[test]
 fn the_config_reference_names_every_word() {
@@ -57,4 +58,19 @@ fn the_example_of_blocks_is_read() {
     let read = Experiment::parse("README.md", &format!("{example}{rest}"), &[], Path::new("."), "x");
     let experiment = read.unwrap_or_else(|f| panic!("{}", f.diags()[0]));
     assert_eq!(experiment.task.networks()[0].layers.len(), 4 * 4);
+}
+
+/// The example of several inputs and outputs is one that trains.
+#[test]
+fn the_example_of_inputs_and_outputs_is_lowered() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("configs/README.md")).unwrap();
+    let section = text.split("## Several inputs and outputs").nth(1).expect("it has its section");
+    let example = section.split("```").nth(1).and_then(|e| e.strip_prefix("toml")).expect("with an example");
+    let read = Experiment::parse("README.md", example, &[], &root.join("data"), "x");
+    let experiment = read.unwrap_or_else(|f| panic!("{}", f.diags()[0]));
+    let (_, model) =
+        Prepared::new(experiment, &Options::default()).unwrap_or_else(|f| panic!("{}", f.diags()[0]));
+    let names: Vec<_> = model.outputs.iter().map(|output| output.name.as_deref()).collect();
+    assert_eq!(names, [Some("digit"), Some("sum")]);
 }

@@ -13,7 +13,7 @@ use crate::data::preprocessing::Preprocessing;
 use crate::data::records::Records;
 use crate::data::source::{Fingerprint, Source};
 use crate::data::split::Offers;
-use crate::data::table::keys::{Missing, Named, Normalize, Task};
+use crate::data::table::keys::{Missing, Named, Normalize, Task, Tasks};
 use crate::data::table::{Format, TableSpec};
 use crate::data::{Dataset, DatasetSpec, LoadContext, Part};
 use crate::diag::Result;
@@ -73,7 +73,7 @@ impl Bundled {
             drop: vec![],
             categorical: vec![],
             sample_weight: None,
-            task: Some(Task::Classification),
+            task: Tasks::All(Task::Classification),
             missing: Missing::Error,
             normalize,
             normalize_target: Normalize::None,

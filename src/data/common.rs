@@ -65,6 +65,21 @@ impl LabelMode {
     }
 }
 
+/// Each row of these one after the other; all have as many.
+pub fn side_by_side(parts: &[Rows]) -> Rows {
+    let width = parts.iter().map(Rows::width).sum();
+    let mut data = vec![0.0; parts[0].len() * width];
+    for (row, out) in data.chunks_exact_mut(width).enumerate() {
+        let mut rest = out;
+        for part in parts {
+            let (numbers, behind) = rest.split_at_mut(part.width());
+            part.copy_row(row, numbers);
+            rest = behind;
+        }
+    }
+    Rows::F32 { data, width }
+}
+
 impl Part {
     /// Every row of a table.
     pub fn whole(table: Table) -> Part {

@@ -11,7 +11,9 @@
 //!
 //! A feature column whose cells are mostly texts is categorical (one-hot, with a last slot for what
 //! training never saw); in one of mostly numbers, a text is a mistake. The same rule makes a target
-//! a class or a value; numbers are values, `0`/`1` too, unless `task = "classification"`.
+//! a class or a value; numbers are values, `0`/`1` too, unless `task = "classification"`. Several targets are
+//! one output if all are values, else one each: `target = ["digit", "result"]`,
+//! `task = { digit = "classification" }`.
 //! The columns of `sample_weight` and of a group split are no features unless `features` lists them.
 
 use std::path::{Path, PathBuf};
@@ -24,7 +26,7 @@ use crate::data::labelled;
 use crate::data::preprocessing::Preprocessing;
 use crate::data::source::Source;
 use crate::data::split::Offers;
-use crate::data::table::keys::{Missing, Normalize, column_name, column_names};
+use crate::data::table::keys::{Missing, Normalize, Tasks, column_name, column_names};
 use crate::data::table::{Format, TableSpec};
 use crate::data::{Dataset, DatasetSpec, LoadContext, Part};
 use crate::diag::{Diag, Result};
@@ -65,7 +67,6 @@ fn read(f: &mut Fields<'_>) -> TableSpec {
     }
     TableSpec {
         train,
-        target,
         features: column_names(f, "features", 1),
         targets_as_features: false,
         drop: column_names(f, "drop", 0).unwrap_or_default(),
@@ -79,10 +80,11 @@ fn read(f: &mut Fields<'_>) -> TableSpec {
         missing: f.key("missing").or(Missing::Error),
         normalize: f.key("normalize").or(Normalize::Standard),
         normalize_target: f.key("normalize_target").or(Normalize::None),
-        task: f.key("task").optional(),
+        task: Tasks::read(f, &target),
         label_mode: f.key("label_mode").or(LabelMode::Int),
         common: Common::read(f, Offers { test: test.is_some(), columns: true }),
         test,
+        target,
     }
 }
 
@@ -268,7 +270,6 @@ mod tests {
             ("x,y\n1,2\n", "target = \"y\", features = [\"x\", \"y\"]", "config.toml:1:", "also a target"),
             ("x,y\n1,2\n", "target = \"y\", drop = [\"x\"]", "t.csv:1:1", "no column is left"),
             ("x,y\n1,2\n", "target = \"y\", categorical = [\"y\"]", "config.toml:1:", "but no feature"),
-            ("x,z,y\n1,1,a\n2,2,b\n", "target = [\"y\", \"z\"]", "config.toml:1:", "several targets"),
             (
                 "x,y\n1,2\n2,3\n",
                 "target = \"y\", label_mode = \"categorical\"",

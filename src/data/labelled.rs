@@ -1,9 +1,10 @@
 //! A CSV with targets, read with preprocessing that was fitted earlier: `eval --data FILE`.
 
+use std::ops::Range;
 use std::path::Path;
 
 use crate::data::mistakes::Mistakes;
-use crate::data::preprocessing::{Preprocessing, TargetEncoding, scaled};
+use crate::data::preprocessing::{Preprocessing, TargetEncoding, TargetPart, scaled};
 use crate::data::records::{Header, Records, Row};
 use crate::data::rows::{bind, number};
 use crate::data::source::open;
@@ -30,7 +31,7 @@ pub fn read(
 ) -> Result<Part> {
     let mut records = Records::new(file, path, fitted.input.delimiter() as u8);
     let (mut encoder, header) = bind(&mut records, path, &fitted.input)?;
-    let targets = Targets::find(&fitted.target, header.as_ref(), path)?;
+    let targets = Targets::find(fitted, header.as_ref(), path)?;
     let weight = header.as_ref().zip(weight).and_then(|(h, name)| h.find(name));
     let (input_width, target_width) = (fitted.input.width(), fitted.target_width());
     let mut input = vec![0.0; input_width];
@@ -63,39 +64,59 @@ pub fn read(
     }))
 }
 
-/// Where the targets stand in the file.
-struct Targets<'p> {
+/// The dataset's targets, in their order in a row.
+struct Targets<'p>(Vec<Target<'p>>);
+
+/// One of them: where its columns stand in the file, and its numbers in a row.
+struct Target<'p> {
     encoding: &'p TargetEncoding,
     columns: Vec<usize>,
+    range: Range<usize>,
 }
 
 impl<'p> Targets<'p> {
-    fn find(encoding: &'p TargetEncoding, header: Option<&Header>, path: &Path) -> Result<Targets<'p>, Diag> {
-        let names: Vec<&str> = match encoding {
-            TargetEncoding::Classes { column, .. } => vec![column],
-            TargetEncoding::Values { columns } => columns.iter().map(|c| c.name.as_str()).collect(),
-            TargetEncoding::Mask { .. } => {
-                let message = format!("`{}` is a file, expected a folder: targets are masks", path.display());
-                return Err(Diag::new(message).hint("it needs folders `images` and `masks`"));
+    fn find(fitted: &'p Preprocessing, header: Option<&Header>, path: &Path) -> Result<Targets<'p>> {
+        let (mut targets, mut mistakes) = (vec![], Mistakes::default());
+        for TargetPart { encoding, range, .. } in fitted.parts() {
+            let mut columns = vec![];
+            for name in column_names(encoding, path)? {
+                let index = match header {
+                    Some(header) => header.find(name),
+                    // Without a header a column's name is its number.
+                    None => name.parse().ok(),
+                };
+                match index {
+                    Some(index) => columns.push(index),
+                    None => mistakes.push(no_target(name, header, path)),
+                }
             }
-            // A running text is its own target.
-            TargetEncoding::NextToken => vec![],
-            TargetEncoding::Several { .. } | TargetEncoding::Input => {
-                unreachable!("no table has such a target")
-            }
-        };
-        let mut columns = vec![];
-        for name in names {
-            let index = match header {
-                Some(header) => header.find(name),
-                // Without a header a column's name is its number.
-                None => name.parse().ok(),
-            };
-            columns.push(index.ok_or_else(|| no_target(name, header, path))?);
+            targets.push(Target { encoding, columns, range });
         }
-        Ok(Targets { encoding, columns })
+        mistakes.finish()?;
+        Ok(Targets(targets))
     }
 
+    fn encode(&self, row: &Row<'_>, out: &mut [f32]) -> Result<(), Diag> {
+        self.0.iter().try_for_each(|target| target.encode(row, &mut out[target.range.clone()]))
+    }
+}
+
+/// The columns that a target is read from.
+fn column_names<'p>(encoding: &'p TargetEncoding, path: &Path) -> Result<Vec<&'p str>, Diag> {
+    match encoding {
+        TargetEncoding::Classes { column, .. } => Ok(vec![column.as_str()]),
+        TargetEncoding::Values { columns } => Ok(columns.iter().map(|c| c.name.as_str()).collect()),
+        TargetEncoding::Mask { .. } => {
+            let message = format!("`{}` is a file, expected a folder: targets are masks", path.display());
+            Err(Diag::new(message).hint("it needs folders `images` and `masks`"))
+        }
+        // A running text is its own target.
+        TargetEncoding::NextToken => Ok(vec![]),
+        TargetEncoding::Several { .. } | TargetEncoding::Input => unreachable!("no target in a row is this"),
+    }
+}
+
+impl Target<'_> {
     fn encode(&self, row: &Row<'_>, out: &mut [f32]) -> Result<(), Diag> {
         match self.encoding {
             TargetEncoding::Values { columns } => {

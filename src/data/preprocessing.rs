@@ -106,6 +106,16 @@ pub fn scaled(value: f64, offset: f64, scale: f64) -> f32 {
     ((value - offset) / scale) as f32
 }
 
+/// The columns of a box: shares of a picture's width and height, x to the right and y downwards.
+pub const BOX: [&str; 4] = ["x_min", "y_min", "x_max", "y_max"];
+
+impl TargetEncoding {
+    /// Whether it says where something is in a picture.
+    pub fn is_box(&self) -> bool {
+        matches!(self, TargetEncoding::Values { columns } if columns.iter().map(|c| c.name.as_str()).eq(BOX))
+    }
+}
+
 impl ValueColumn {
     /// What the network says, in the target's units.
     pub fn decode(&self, value: f32) -> f64 {

@@ -46,10 +46,19 @@ impl Segments {
         self.size[0] * self.size[1]
     }
 
+    pub fn input(&self) -> InputEncoding {
+        InputEncoding::Pixels { shape: self.size.to_vec(), divisor: self.divisor() }
+    }
+
+    /// Pictures as rows.
+    pub fn rows(&self, pixels: Vec<u8>) -> Rows {
+        Rows::U8 { data: pixels, width: self.size.iter().product(), divisor: self.divisor() }
+    }
+
     fn preprocessing(&self) -> Preprocessing {
         Preprocessing {
             window: None,
-            input: InputEncoding::Pixels { shape: self.size.to_vec(), divisor: self.divisor() },
+            input: self.input(),
             target: TargetEncoding::Mask {
                 shape: [self.size[0], self.size[1]],
                 names: self.names.clone(),
@@ -60,11 +69,7 @@ impl Segments {
 
     pub fn table(&self, samples: Masked) -> Table {
         Table {
-            inputs: Rows::U8 {
-                data: samples.pixels,
-                width: self.size.iter().product(),
-                divisor: self.divisor(),
-            },
+            inputs: self.rows(samples.pixels),
             targets: Rows::U8 { data: samples.masks, width: self.area(), divisor: 1.0 },
             weights: None,
         }

@@ -29,7 +29,7 @@ use crate::data::places;
 use crate::data::preprocessing::{Preprocessing, TargetEncoding, ValueColumn, Window};
 use crate::data::source::Source;
 use crate::data::split::{Offers, Validation, in_time};
-use crate::data::table::keys::{Missing, Named, Normalize, Task, column_names};
+use crate::data::table::keys::{Missing, Named, Normalize, Task, Tasks, column_names};
 use crate::data::table::{Format, TableSpec};
 use crate::data::{Dataset, DatasetSpec, LoadContext, Part, Rows, Table};
 use crate::diag::{Diag, Result};
@@ -88,7 +88,7 @@ impl Series {
             missing,
             normalize,
             normalize_target: normalize,
-            task: Some(Task::Regression),
+            task: Tasks::All(Task::Regression),
             label_mode: LabelMode::Int,
             common,
             test,

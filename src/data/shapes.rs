@@ -11,6 +11,9 @@
 //! The task is `"segment"`: the target is a mask `[H, W]` of 0 (background), 1 (circle), 2 (square) and
 //! 3 (triangle). A picture has one to `objects` objects of any turn, colour and size, the later ones
 //! before the earlier ones; every pixel has noise. A picture follows from `seed` and its number alone.
+//!
+//! With `target = "class"`, `"box"` or `["class", "box"]` a picture has one object, and the target is what
+//! it is and where (see [`objects`]).
 
 use std::path::Path;
 
@@ -19,20 +22,25 @@ use crate::config::registry::Entry;
 use crate::data::common::Common;
 use crate::data::image_folder::read_size_or;
 use crate::data::images::PixelScale;
+use crate::data::labelled;
 use crate::data::preprocessing::Preprocessing;
 use crate::data::scene::{Draws, Form, Object, add_noise, byte};
 use crate::data::segments::{Masked, Segments};
 use crate::data::source::Fingerprint;
 use crate::data::split::Offers;
 use crate::data::{Dataset, DatasetSpec, LoadContext, Part};
-use crate::diag::Result;
+use crate::diag::{Diag, Result};
 use crate::kernels::par::{Pool, for_chunks};
 use crate::rng::Stream;
+
+mod objects;
+
+use objects::{Described, Single};
 
 pub const ENTRY: Entry<dyn DatasetSpec> = Entry {
     name: "shapes",
     aliases: &[],
-    about: "circles, squares and triangles on noise, with a class for each pixel (made by the program)",
+    about: "circles, squares and triangles on noise, with masks, or classes and boxes (made by the program)",
     parse: |f| Box::new(Shapes::read(f)),
 };
 
@@ -46,6 +54,8 @@ struct Shapes {
     noise: f64,
     seed: u64,
     segments: Segments,
+    /// What is said of the one object of a picture; none: the target is a mask.
+    single: Option<Single>,
 }
 
 impl Shapes {
@@ -58,19 +68,36 @@ impl Shapes {
             ignore: None,
             common: Common::read(f, Offers { test: test_samples > 0, columns: false }),
         };
+        let single = Single::read(f);
+        let objects = f.key("objects").at_least(1).or(if single.is_some() { 1 } else { 3 });
+        if single.is_some() && objects > 1 {
+            let message = format!("must be 1 where the target is a class or a box, got {objects}");
+            f.error("objects", message, Some("masks tell of several: target = \"mask\"".into()));
+        }
         Shapes {
             samples: f.key("samples").at_least(1).or(1000),
             test_samples,
-            objects: f.key("objects").at_least(1).or(3),
+            objects,
+            single,
             noise: f.key("noise").within(0, 1).or(0.1),
             seed: f.key("seed").or(0),
             segments,
         }
     }
 
+    fn stream(&self, part: &str) -> Stream {
+        Stream::new(self.seed, &format!("shapes/{part}"))
+    }
+
+    /// The class and the box of each picture of a part.
+    fn describe(&self, part: &str, count: usize) -> Described {
+        let stream = self.stream(part);
+        Described::of((0..count).map(|number| Scene::draw(stream, number as u32, self)))
+    }
+
     /// The pictures of one part.
     fn make(&self, pool: &Pool, part: &str, count: usize) -> Masked {
-        let stream = Stream::new(self.seed, &format!("shapes/{part}"));
+        let stream = self.stream(part);
         let [height, width, channels] = self.segments.size;
         let mut made = Masked {
             pixels: vec![0; count * height * width * channels],
@@ -139,19 +166,32 @@ impl DatasetSpec for Shapes {
 
     fn load(&self, cx: &LoadContext) -> Result<Dataset> {
         let pool = Pool::new(cx.threads);
-        let train = self.make(&pool, "train", self.segments.common.limited(self.samples));
+        let samples = self.segments.common.limited(self.samples);
+        let train = self.make(&pool, "train", samples);
         let test = (self.test_samples > 0).then(|| self.make(&pool, "test", self.test_samples));
         let mut fingerprint = Fingerprint::default();
         for made in std::iter::once(&train).chain(&test) {
             fingerprint.update(&made.pixels);
             fingerprint.update(&made.masks);
         }
-        self.segments.dataset(train, test, cx.seed, fingerprint)
+        let Some(single) = &self.single else {
+            return self.segments.dataset(train, test, cx.seed, fingerprint);
+        };
+        let train = (train.pixels, self.describe("train", samples));
+        let test = test.map(|test| (test.pixels, self.describe("test", self.test_samples)));
+        single.dataset(&self.segments, train, test, cx.seed, fingerprint)
     }
 
-    /// A folder with pictures in `images` and masks in `masks`.
-    fn load_other(&self, path: &Path, _: &Preprocessing) -> Result<Part> {
-        self.segments.load_other(path)
+    /// A folder with pictures in `images` and masks in `masks`; for classes and boxes a CSV of pixels with them.
+    fn load_other(&self, path: &Path, fitted: &Preprocessing) -> Result<Part> {
+        match &self.single {
+            None => self.segments.load_other(path),
+            Some(_) if path.is_dir() => {
+                let diag = Diag::new(format!("`{}` is a folder, expected a CSV", path.display()));
+                Err(diag.hint("with a row for each picture: pixel_0_0_0, ..., and its class and box").into())
+            }
+            Some(_) => labelled::load(path, fitted, None),
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use crate::target::{OutputKind, TargetKind};
 pub enum Fit {
     /// A target number for each unit.
     EachUnit,
+    /// The four sides of a box: `x_min, y_min, x_max, y_max`.
+    Box,
     /// One unit per class, and one-hot targets; the name of the metric for class numbers.
     OneHot { sparse: Option<&'static str> },
     /// One unit per class, and class numbers; the name of the metric for one-hot targets.
@@ -20,6 +22,14 @@ impl Fit {
         let class_numbers = matches!(output.targets, TargetKind::ClassIndex { .. });
         let wrong = |message: String, hint: Option<String>| Err(Wrong { message, hint });
         match self {
+            Fit::Box if class_numbers => wrong(
+                "needs boxes as x_min, y_min, x_max, y_max, but the targets are class numbers".into(),
+                None,
+            ),
+            Fit::Box if units != 4 => wrong(
+                format!("needs four numbers, x_min, y_min, x_max and y_max, but the output is {shape}"),
+                None,
+            ),
             Fit::EachUnit if class_numbers && units > 1 => wrong(
                 format!(
                     "compares number by number, but the targets are class numbers and the output is {shape}"

@@ -13,6 +13,7 @@ mod accuracy;
 mod auc;
 mod binary_accuracy;
 mod binary_crossentropy;
+mod box_iou;
 mod categorical_accuracy;
 mod categorical_crossentropy;
 mod categorical_hinge;
@@ -55,6 +56,7 @@ pub const METRICS: Registry<dyn Metric> = Registry {
         auc::ENTRY,
         binary_accuracy::ENTRY,
         binary_crossentropy::ENTRY,
+        box_iou::ENTRY,
         categorical_accuracy::ENTRY,
         categorical_crossentropy::ENTRY,
         categorical_hinge::ENTRY,

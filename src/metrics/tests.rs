@@ -110,8 +110,8 @@ fn keras_values() {
         words.insert(METRICS.find(toml.split('"').nth(1).unwrap()).unwrap().name);
     }
     assert!(compared > 150, "{compared} cases");
-    // Of overlaps `overlap` has the values of Keras's documentation; Keras has no metric `dice`.
-    words.extend(["dice", "mean_iou"]);
+    // Of overlaps `overlap` has the values of Keras's documentation; Keras has no metrics `dice` and `box_iou`.
+    words.extend(["box_iou", "dice", "mean_iou"]);
     assert_eq!(Vec::from_iter(words), METRICS.names(), "words that Keras's values were compared for");
 }
 
@@ -201,6 +201,8 @@ fn metrics_that_do_not_fit_say_so() {
         ("type = \"recall\"\nclass_id = 1", output(1, SPARSE), "class_id = 1", "leave `class_id` out"),
         ("type = \"recall\"\ntop_k = 4", output(4, SPARSE), "all would say yes", ""),
         ("type = \"r2_score\"", output(4, SPARSE), "compares number by number", ""),
+        ("type = \"box_iou\"", output(4, SPARSE), "the targets are class numbers", ""),
+        ("type = \"box_iou\"", output(2, TargetKind::Values), "the output is [N,2]", ""),
     ] {
         let wrong = metric(toml).bind(&output).err().unwrap_or_else(|| panic!("{toml} binds"));
         assert!(wrong.message.contains(expected), "{toml}: {}", wrong.message);
@@ -240,7 +242,8 @@ fn class_numbers_count_as_one_hot() {
 fn nothing_seen_is_zero() {
     for entry in METRICS.entries {
         let (metric, _) = METRICS.make(entry.name);
-        let fits = [output(8, SPARSE), output(8, ONE_HOT)].iter().find_map(|output| metric.bind(output).ok());
+        let outputs = [output(8, SPARSE), output(8, ONE_HOT), output(4, TargetKind::Values)];
+        let fits = outputs.iter().find_map(|output| metric.bind(output).ok());
         let accumulator = fits.unwrap_or_else(|| panic!("{} fits no output", entry.name));
         assert_eq!(accumulator.value(), 0.0, "{}", entry.name);
     }

@@ -93,7 +93,7 @@ pub fn lower(
     preprocessing: &Preprocessing,
 ) -> Result<Model> {
     let mut params = Params::default();
-    let mut diags = mask_mistakes(task, &preprocessing.target);
+    let mut diags = place_mistakes(task, preprocessing);
     diags.extend(walk::mistakes(experiment, &task.network, preprocessing));
     let mut lowering = Lowering { experiment, task, input, preprocessing, diags: &mut diags };
     let train = lowering.graph(Mode::Train, &mut params);
@@ -117,14 +117,18 @@ pub fn lower(
     Ok(Model { params, outputs, rows, left_out, sampler, graphs })
 }
 
-/// What does not go together with a mask as the target.
-fn mask_mistakes(task: &task::Supervised, target: &TargetEncoding) -> Vec<Diag> {
-    let TargetEncoding::Mask { ignore, .. } = target else { return vec![] };
+/// What does not go together with targets that say where something is in a picture.
+fn place_mistakes(task: &task::Supervised, preprocessing: &Preprocessing) -> Vec<Diag> {
+    let (places, ignore) = match &preprocessing.target {
+        TargetEncoding::Mask { ignore, .. } => ("masks", *ignore),
+        _ if preprocessing.parts().iter().any(|part| part.encoding.is_box()) => ("boxes", None),
+        _ => return vec![],
+    };
     let moved = task.network.layers.iter().filter(|node| node.layer.moves_pixels()).map(|node| {
-        let message = format!("layer `{}` ({}) moves the pictures, but not their masks", node.name, node.kind);
-        node.context.explain(Diag::new(message).at(&node.at).hint(
-            "for masks use what leaves pixels in their places: RandomContrast, RandomBrightness, GaussianNoise",
-        ))
+        let message = format!("layer `{}` ({}) moves the pictures, but not their {places}", node.name, node.kind);
+        node.context.explain(Diag::new(message).at(&node.at).hint(format!(
+            "for {places} use what leaves pixels in their places: RandomContrast, RandomBrightness, GaussianNoise",
+        )))
     });
     let counted = task.heads.iter().filter_map(|head| {
         let class = ignore.filter(|class| !head.loss.ignores(f32::from(*class)))?;

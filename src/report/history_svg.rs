@@ -1,4 +1,4 @@
-//! `history.svg`: the loss and up to three metrics over the epochs.
+//! `history.svg`: the loss and up to five other measures over the epochs: metrics first, then parts of the loss.
 //!
 //! Training is a solid line, validation a dashed one, so that the picture does without colour; it
 //! stands on a white card, so that it does on a dark page. The loss is drawn on a logarithmic axis
@@ -10,7 +10,7 @@ use crate::report::svg::{Anchor, Svg};
 
 /// Columns of the history that are no measure of the model.
 const ASIDE: [&str; 3] = ["epoch", "seconds", "samples_per_second"];
-const METRICS: usize = 3;
+const OTHERS: usize = 5;
 
 /// The plot of a panel, without its labels.
 const WIDTH: f64 = 400.0;
@@ -47,7 +47,7 @@ struct History<'a> {
 pub fn draw(name: &str, columns: &[String], rows: &[Vec<f64>], best_epoch: Option<usize>) -> String {
     let history = History { columns, rows };
     let panels = history.panels();
-    let across = if panels.len() == 4 { 2 } else { panels.len().max(1) };
+    let across = if panels.len() == 4 { 2 } else { panels.len().clamp(1, 3) };
     let down = panels.len().div_ceil(across).max(1);
     let (cell_width, cell_height) = (LEFT + WIDTH + RIGHT, ABOVE + HEIGHT + BELOW);
     let width = 2.0 * MARGIN + across as f64 * cell_width;
@@ -95,15 +95,20 @@ impl History<'_> {
         self.column("epoch").map_or(row as f64 + 1.0, |c| self.rows[row][c])
     }
 
-    /// The loss first, then metrics in the order of the columns.
+    /// The loss first, then metrics in the order of the columns, then the parts of the loss.
     fn panels(&self) -> Vec<Panel<'_>> {
         let measures = self.columns.iter().map(String::as_str).enumerate();
         let mut panels: Vec<Panel<'_>> = measures
             .filter(|(_, c)| !c.starts_with("val_") && !c.ends_with("learning_rate") && !ASIDE.contains(c))
             .map(|(train, name)| Panel { name, train, validation: self.column(&format!("val_{name}")) })
             .collect();
-        panels.sort_by_key(|p| p.name != "loss");
-        panels.truncate(1 + METRICS);
+        let summed = self.column("loss").is_some();
+        panels.sort_by_key(|p| match p.name {
+            "loss" => 0,
+            part if summed && part.ends_with("_loss") => 2,
+            _ => 1,
+        });
+        panels.truncate(1 + OTHERS);
         panels
     }
 
@@ -141,7 +146,7 @@ impl History<'_> {
         let finite =
             curves.iter().flat_map(|(c, ..)| self.rows.iter().map(|r| r[*c])).filter(|v| v.is_finite());
         let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-        let y_axis = match (low <= high, panel.name == "loss" && low > 0.0 && high / low > 100.0) {
+        let y_axis = match (low <= high, panel.name.ends_with("loss") && low > 0.0 && high / low > 100.0) {
             (false, _) => Axis::linear(0.0, 1.0),
             (true, false) => Axis::linear(low, high),
             (true, true) => Axis::logarithmic(low, high),

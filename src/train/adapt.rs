@@ -26,8 +26,8 @@ pub fn check(experiment: &Experiment) -> Result<()> {
         .flat_map(|network| adapting(network).filter(move |node| !fits(network, node)));
     let diags: Vec<Diag> = wrong
         .map(|node| {
-            let message =
-                format!("`{}` is fitted to the dataset's input, but reads something else", node.name);
+            let read = if matches!(node.from[..], [Feed::Layer(_)]) { "a layer" } else { "something else" };
+            let message = format!("`{}` is fitted to the dataset's input, but reads {read}", node.name);
             let hint = "let it be the first layer (or from = \"input\"), or give it `mean` and `variance`";
             node.context.explain(Diag::new(message).at(&node.at).hint(hint))
         })

@@ -43,13 +43,15 @@ pub struct Evaluation {
 impl Evaluation {
     /// For people.
     pub fn text(&self) -> String {
-        let figures = figures(&self.names, &self.values);
         let report = |(name, report): &(Option<String>, Report)| match name {
             Some(name) => format!("Output `{name}`\n{}", report.text()),
             None => report.text(),
         };
         let reports: Vec<String> = self.reports.iter().map(report).collect();
-        format!("{} samples ({}): {figures}\n\n{}", self.samples, self.part, reports.join("\n"))
+        let start = format!("{} samples ({}):", self.samples, self.part);
+        let each = self.names.iter().zip(&self.values);
+        let each = each.map(|(name, value)| figures(std::slice::from_ref(name), &[*value]));
+        format!("{}\n\n{}", in_lines(start, each), reports.join("\n"))
     }
 
     /// For machines: one object with `loss`, each metric by its name, and the report's keys, which stand
@@ -72,6 +74,25 @@ impl Evaluation {
         }
         Value::Object(object)
     }
+}
+
+/// What a terminal shows in a line.
+const WIDTH: usize = 80;
+
+/// Figures one after the other; lines that are full go on in the next, a little to the right.
+fn in_lines(start: String, figures: impl Iterator<Item = String>) -> String {
+    let (mut lines, mut gap) = (vec![start], " ");
+    for figure in figures {
+        let line = lines.last_mut().expect("it begins with one");
+        if line.chars().count() + gap.len() + figure.chars().count() <= WIDTH {
+            line.push_str(gap);
+            line.push_str(&figure);
+        } else {
+            lines.push(format!("  {figure}"));
+        }
+        gap = "  ";
+    }
+    lines.join("\n")
 }
 
 /// Evaluates a run's best checkpoint, or a given one.

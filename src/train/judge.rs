@@ -164,7 +164,11 @@ impl Judge {
         let several = self.heads.len() + self.terms.len() > 1;
         let parts = self.sums().filter(|_| several).map(|part| mean(part.sum));
         let metrics = self.accumulators().map(Accumulator::value);
-        std::iter::once(mean(self.loss_sum)).chain(parts).chain(metrics).collect()
+        let mut values = Vec::with_capacity(1 + self.sums().count() + self.accumulators().count());
+        values.push(mean(self.loss_sum));
+        values.extend(parts);
+        values.extend(metrics);
+        values
     }
 }
 

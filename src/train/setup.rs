@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::{self, Checkpoint};
+use crate::data::preprocessing::TargetEncoding;
 use crate::data::{Dataset, LoadContext, Part};
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
@@ -129,7 +130,11 @@ fn class_weights(experiment: &Experiment, dataset: &Dataset) -> Result<Option<Ve
     let Some(wanted) = &task.class_weight else { return Ok(None) };
     let at = &task.class_weight_at;
     let Some(names) = dataset.preprocessing.classes().filter(|_| !task.reconstructs) else {
-        return Err(Diag::new("`class_weight` needs a class for each sample, and the target is none")
+        let why = match dataset.preprocessing.target {
+            TargetEncoding::Several { .. } => "the dataset has several targets",
+            _ => "the target is none",
+        };
+        return Err(Diag::new(format!("`class_weight` needs a class for each sample, and {why}"))
             .at(at)
             .into());
     };

@@ -4,15 +4,15 @@ use crate::data::records::Header;
 use crate::data::table::Columns;
 use crate::data::table::columns::{Numbers, Texts};
 use crate::data::table::layout::Used;
-use crate::diag::{At, Diag, Result};
+use crate::diag::{At, Diag};
 
 /// The class names of a target: by number if all of them are numbers, else by text.
 ///
 /// # Errors
 /// Only one class; two texts for one number (`1` and `1.0`).
-pub fn names(columns: &Columns, target: usize, used: &Used, header: &Header) -> Result<Vec<String>> {
+pub fn names(columns: &Columns, target: usize, used: &Used, header: &Header) -> Result<Vec<String>, Diag> {
     let names = columns.columns[target].texts().names.clone();
-    in_order_checked(names, &used.name, &header.at(used.column)).map_err(Into::into)
+    in_order_checked(names, &used.name, &header.at(used.column))
 }
 
 /// Different names as classes of the column `target`, in order.
@@ -65,8 +65,9 @@ pub fn numbers(texts: &Texts, names: &[String]) -> Vec<u32> {
 /// More different values than this are hardly class numbers.
 const FEW: usize = 20;
 
-/// Numbers are never guessed to be classes; that they look like some is worth a note.
-pub fn may_be_classes(numbers: &Numbers, rows: usize, name: &str) -> Option<String> {
+/// Numbers are never guessed to be classes; that they look like some is worth a note. `classification`: what
+/// makes them classes.
+pub fn may_be_classes(numbers: &Numbers, rows: usize, name: &str, classification: &str) -> Option<String> {
     let mut different: Vec<f64> = vec![];
     for row in 0..rows {
         let value = numbers.get(row);
@@ -84,7 +85,7 @@ pub fn may_be_classes(numbers: &Numbers, rows: usize, name: &str) -> Option<Stri
     (different.len() < rows).then(|| {
         format!(
             "target `{name}` holds {} different whole numbers and is taken as a number; \
-             task = \"classification\" makes them classes",
+             {classification} makes them classes",
             different.len()
         )
     })

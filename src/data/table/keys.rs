@@ -1,9 +1,10 @@
 //! The words and column names in the keys of tables.
 
 use crate::config::fields::Fields;
-use crate::config::tree::{Data, Value};
+use crate::config::read::Read;
+use crate::config::tree::{Data, Entry, Value};
 use crate::config::write::Plain;
-use crate::diag::At;
+use crate::diag::{At, Diag, suggest};
 
 /// A column as the config names it: its header, or its number from 0.
 #[derive(Clone, Debug)]
@@ -97,3 +98,53 @@ pub enum Task {
 }
 
 crate::words!(Task, Classification = "classification", Regression = "regression");
+
+/// The key `task`.
+#[derive(Clone, Debug)]
+pub enum Tasks {
+    /// Absent: what the cells of each target say.
+    AsSeen,
+    /// A word: of all targets.
+    All(Task),
+    /// A table: of the targets in it; of others what their cells say.
+    Each(Vec<(String, Task)>),
+}
+
+impl Tasks {
+    pub fn read(f: &mut Fields<'_>, targets: &[Named]) -> Tasks {
+        let Some(value) = f.raw("task") else { return Tasks::AsSeen };
+        let Data::Table(table) = &value.data else {
+            return f.key("task").optional().map_or(Tasks::AsSeen, Tasks::All);
+        };
+        let known: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+        let each = table.entries.iter().filter_map(|entry| task_of_target(f, entry, &known)).collect();
+        f.resolve("task", value.into());
+        Tasks::Each(each)
+    }
+
+    /// What is said of a target.
+    pub fn of(&self, target: &str) -> Option<Task> {
+        match self {
+            Tasks::AsSeen => None,
+            Tasks::All(task) => Some(*task),
+            Tasks::Each(each) => each.iter().find(|(name, _)| name == target).map(|(_, task)| *task),
+        }
+    }
+}
+
+fn task_of_target(f: &mut Fields<'_>, entry: &Entry, known: &[&str]) -> Option<(String, Task)> {
+    let name = entry.key.trim();
+    if !known.contains(&name) {
+        let diag = Diag::new(format!("`task` speaks of `{name}`, which is no target")).at(&entry.key_at);
+        f.push(diag.maybe_hint(suggest(name, known)));
+        return None;
+    }
+    match Task::read(&entry.value) {
+        Ok(task) => Some((name.to_string(), task)),
+        Err(wrong) => {
+            let diag = Diag::new(format!("`task` of `{name}`: {}", wrong.message)).at(&entry.value.at);
+            f.push(diag.maybe_hint(wrong.hint));
+            None
+        }
+    }
+}

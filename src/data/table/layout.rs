@@ -1,5 +1,6 @@
 //! Which column of the file is what: feature, target, weight or group; number or text.
 
+use crate::config::write::{Plain, inline};
 use crate::data::mistakes::Mistakes;
 use crate::data::records::Header;
 use crate::data::table::keys::{Named, Task};
@@ -44,9 +45,14 @@ impl Layout {
         self.used.iter().enumerate().filter(move |(_, u)| u.role == role).map(|(i, _)| i)
     }
 
-    /// Whether the target is a class.
-    pub fn classifies(&self) -> bool {
-        self.used.iter().any(|u| u.role == Role::Target && u.kind == Kind::Text)
+    /// What a config says to make a target a class.
+    pub fn classification(&self, target: &str) -> String {
+        let word = Plain::Str("classification".into());
+        let task = match self.with_role(Role::Target).count() {
+            1 => word,
+            _ => Plain::Table(vec![(target.to_string(), word)]),
+        };
+        format!("task = {}", inline(&task))
     }
 
     /// The same columns in a test file, where they may stand elsewhere. It is not split, so it needs
@@ -130,7 +136,7 @@ pub fn layout(spec: &TableSpec, scan: &Scan) -> Result<Layout> {
         used.push(used_as(*column, Role::Feature, kind));
     }
     for (column, _) in &roles.targets {
-        let kind = target_kind(scan.counts[*column], spec.task);
+        let kind = target_kind(scan.counts[*column], spec.task.of(&scan.header.names[*column]));
         used.push(used_as(*column, Role::Target, kind));
     }
     used.extend(roles.weight.iter().map(|(column, _)| used_as(*column, Role::Weight, Kind::Number)));
@@ -140,13 +146,8 @@ pub fn layout(spec: &TableSpec, scan: &Scan) -> Result<Layout> {
         let diag = diag.at(&scan.header.at(column.column));
         mistakes.push(diag.hint(format!("leave it out: drop = [\"{}\"]", column.name)));
     }
-    let layout = Layout { used, width: scan.header.names.len() };
-    if layout.classifies() && roles.targets.len() > 1 {
-        let diag = Diag::new("several targets must all be numbers, and one of these is a class");
-        mistakes.push(diag.at(&spec.target[0].at).hint("give one target, or columns of numbers"));
-    }
     mistakes.finish()?;
-    Ok(layout)
+    Ok(Layout { used, width: scan.header.names.len() })
 }
 
 /// A column is text if most of its cells are: then the numbers in it are names too. In a column

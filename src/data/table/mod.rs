@@ -6,10 +6,10 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use crate::data::common::{Common, LabelMode, class_counts};
+use crate::data::common::{Common, LabelMode};
 use crate::data::mistakes::Mistakes;
 use crate::data::preprocessing::{
-    Column as FittedColumn, ColumnEncoding, InputEncoding, Preprocessing, TargetEncoding, ValueColumn,
+    Column as FittedColumn, ColumnEncoding, InputEncoding, Preprocessing, TargetEncoding,
 };
 use crate::data::source::{Fingerprint, Source};
 use crate::data::split::{Labels, divide};
@@ -25,13 +25,15 @@ pub mod keys;
 pub mod layout;
 pub mod read;
 pub mod scan;
+pub mod targets;
 
 use encode::Encoded;
 use fit::Unfit;
-use keys::{Missing, Named, Normalize, Task};
-use layout::{Layout, Role};
+use keys::{Missing, Named, Normalize, Tasks};
+use layout::{Kind, Layout, Role, Used};
 use read::{Columns, Rules};
 use scan::Scan;
+use targets::ClassTarget;
 
 /// How the text of a table is written.
 #[derive(Clone, Debug)]
@@ -62,7 +64,7 @@ pub struct TableSpec {
     pub drop: Vec<Named>,
     pub categorical: Vec<Named>,
     pub sample_weight: Option<Named>,
-    pub task: Option<Task>,
+    pub task: Tasks,
     pub missing: Missing,
     pub normalize: Normalize,
     pub normalize_target: Normalize,
@@ -83,12 +85,8 @@ impl TableSpec {
         let source = self.train.beside(&cx.config_dir);
         let mut scan = scan::scan(&source, &self.format, &mut fingerprint)?;
         let (layout, ragged) = take(&mut scan.ragged).join(layout::layout(self, &scan))?;
-        let mut train = self.read(&source, scan, &layout, None, ragged)?;
-        let target = layout.with_role(Role::Target).next().expect("`target` is required");
-        let classes = match layout.classifies() {
-            true => Some(classes::names(&train.columns, target, &layout.used[target], &train.scan.header)?),
-            false => None,
-        };
+        let mut train = self.read(&source, scan, &layout, &[], ragged)?;
+        let classes = targets::classes(&layout, &train.columns, &train.scan.header)?;
         // Only now: which classes there are does not depend on the limit.
         train.columns.truncate(self.common.limited(train.columns.rows));
         let test = match &self.test {
@@ -96,11 +94,11 @@ impl TableSpec {
                 let source = test.beside(&cx.config_dir);
                 let mut scan = scan::scan(&source, &self.format, &mut fingerprint)?;
                 let (layout, ragged) = take(&mut scan.ragged).join(layout.in_file(&scan, &self.format))?;
-                Some(self.read(&source, scan, &layout, classes.as_deref(), ragged)?)
+                Some(self.read(&source, scan, &layout, &classes, ragged)?)
             }
             None => None,
         };
-        self.assemble(&layout, train, test, classes, cx.seed, fingerprint)
+        self.assemble(&layout, train, test, &classes, cx.seed, fingerprint)
     }
 
     fn read(
@@ -108,7 +106,7 @@ impl TableSpec {
         source: &Source,
         scan: Scan,
         layout: &Layout,
-        classes: Option<&[String]>,
+        classes: &[ClassTarget],
         ragged: Mistakes,
     ) -> Result<Loaded> {
         let rules = Rules { format: &self.format, missing: self.missing, classes };
@@ -126,32 +124,28 @@ impl TableSpec {
         layout: &Layout,
         train: Loaded,
         test: Option<Loaded>,
-        classes: Option<Vec<String>>,
+        classes: &[ClassTarget],
         seed: u64,
         fingerprint: Fingerprint,
     ) -> Result<Dataset> {
-        let target = layout.with_role(Role::Target).next().expect("`target` is required");
-        let numbers = |columns: &Columns| {
-            classes.as_ref().map(|names| classes::numbers(columns.columns[target].texts(), names))
-        };
-        let (train_classes, test_classes) =
-            (numbers(&train.columns), test.as_ref().and_then(|t| numbers(&t.columns)));
+        // Of several targets the first that is a class.
+        let strata = classes.first().map(|class| class.numbers(&train.columns));
         let groups = layout.with_role(Role::Group).next();
         let groups = groups.map(|g| train.columns.columns[g].texts().codes.as_slice());
-        let labels = Labels { classes: train_classes.as_deref(), groups };
+        let labels = Labels { classes: strata.as_deref(), groups };
         let (rows, held_out) = divide(&self.common.validation, train.columns.rows, labels, seed)?;
 
         let fitted = self.fit(layout, &train, &rows)?;
-        let targets = self.targets(layout, &train, &rows, classes.clone())?;
+        let targets = self.targets(layout, &train, &rows, classes)?;
         let mut notes = self.reading_notes(layout, &train, test.as_ref(), &fitted);
         let inputs = encode::inputs(&train.columns, &fitted);
         notes.extend(inputs.unseen_note("validation"));
-        let train_table = self.table(layout, &train.columns, inputs, train_classes, &targets);
+        let train_table = self.table(layout, &train.columns, inputs, &targets);
         let train_table = Arc::new(train_table);
         let test = test.map(|test| {
             let inputs = encode::inputs(&test.columns, &fitted);
             notes.extend(inputs.unseen_note("test"));
-            Part::whole(self.table(layout, &test.columns, inputs, test_classes, &targets))
+            Part::whole(self.table(layout, &test.columns, inputs, &targets))
         });
         let part = |rows| Part { table: train_table.clone(), rows };
         let (train, split_off) = (part(rows), held_out.map(part));
@@ -161,7 +155,7 @@ impl TableSpec {
         let parts =
             [("training", Some(&train)), ("validation", validation.as_ref()), ("test", test.as_ref())];
         for (name, part) in parts.into_iter().filter_map(|(name, part)| part.map(|p| (name, p))) {
-            notes.push(part_note(name, part, &preprocessing));
+            notes.push(targets::part_note(name, part, &preprocessing));
         }
         let width = train.table.inputs.width();
         Ok(Dataset {
@@ -193,68 +187,16 @@ impl TableSpec {
         Ok(fitted)
     }
 
-    fn targets(
-        &self,
-        layout: &Layout,
-        train: &Loaded,
-        rows: &[u32],
-        classes: Option<Vec<String>>,
-    ) -> Result<TargetEncoding> {
-        if let Some(names) = classes {
-            let target = layout.with_role(Role::Target).next().expect("`target` is required");
-            let column = layout.used[target].name.clone();
-            let one_hot = self.label_mode == LabelMode::Categorical;
-            return Ok(TargetEncoding::Classes { column, names, one_hot });
-        }
-        let (mut columns, mut mistakes): (Vec<ValueColumn>, _) = (vec![], Mistakes::default());
-        for index in layout.with_role(Role::Target) {
-            let (used, numbers) = (&layout.used[index], train.columns.columns[index].numbers());
-            match fit::value(&used.name, numbers, rows, self.normalize_target) {
-                Ok(column) => columns.push(column),
-                Err(unfit) => {
-                    let diag = cannot_fit(unfit, &used.name, "normalize_target", self.normalize_target);
-                    let diag = diag.at(&train.scan.header.at(used.column));
-                    mistakes.push(diag.hint("a target that never changes cannot be learnt"));
-                }
-            }
-        }
-        if self.label_mode == LabelMode::Categorical {
-            let diag = Diag::new("label_mode = \"categorical\" needs a target with classes");
-            let diag = diag.at(&self.target[0].at);
-            mistakes
-                .push(diag.hint("this target holds numbers; task = \"classification\" makes them classes"));
-        }
-        mistakes.finish()?;
-        Ok(TargetEncoding::Values { columns })
-    }
-
-    fn table(
-        &self,
-        layout: &Layout,
-        columns: &Columns,
-        inputs: Encoded,
-        classes: Option<Vec<u32>>,
-        targets: &TargetEncoding,
-    ) -> Table {
-        let targets = match targets {
-            TargetEncoding::Classes { names, .. } => {
-                let classes = classes.expect("a target with classes was read as classes");
-                self.label_mode.targets(classes.into_iter(), names.len())
-            }
-            TargetEncoding::Values { columns: fitted } => {
-                let indices: Vec<usize> = layout.with_role(Role::Target).collect();
-                encode::values(columns, &indices, fitted)
-            }
-            TargetEncoding::Mask { .. } => unreachable!("a table has no masks"),
-            TargetEncoding::NextToken | TargetEncoding::Several { .. } | TargetEncoding::Input => {
-                unreachable!("a table's target is in its columns")
-            }
-        };
+    fn table(&self, layout: &Layout, columns: &Columns, inputs: Encoded, targets: &TargetEncoding) -> Table {
         let weights = layout.with_role(Role::Weight).next().map(|index| {
             let numbers = columns.columns[index].numbers();
             (0..columns.rows).map(|row| numbers.get(row) as f32).collect()
         });
-        Table { inputs: Rows::F32 { data: inputs.data, width: inputs.width }, targets, weights }
+        Table {
+            inputs: Rows::F32 { data: inputs.data, width: inputs.width },
+            targets: targets::rows(targets, columns, layout, self.label_mode),
+            weights,
+        }
     }
 
     fn encoding(&self, layout: &Layout, fitted: Vec<ColumnEncoding>) -> InputEncoding {
@@ -294,10 +236,11 @@ impl TableSpec {
                     .push(format!("column `{}`: {missing} missing cells were filled with {fill}", used.name));
             }
         }
-        if self.task.is_none() && !layout.classifies() {
-            for index in layout.with_role(Role::Target) {
-                let numbers = train.columns.columns[index].numbers();
-                notes.extend(classes::may_be_classes(numbers, train.columns.rows, &layout.used[index].name));
+        for index in layout.with_role(Role::Target) {
+            let Used { name, kind, .. } = &layout.used[index];
+            if *kind == Kind::Number && self.task.of(name).is_none() {
+                let (numbers, way) = (train.columns.columns[index].numbers(), layout.classification(name));
+                notes.extend(classes::may_be_classes(numbers, train.columns.rows, name, &way));
             }
         }
         notes
@@ -320,21 +263,4 @@ fn cannot_fit(unfit: Unfit, name: &str, key: &str, normalize: Normalize) -> Diag
             )
         }
     })
-}
-
-fn part_note(name: &str, part: &Part, preprocessing: &Preprocessing) -> String {
-    let Some(names) = preprocessing.classes() else {
-        return format!("{name}: {} samples", part.len());
-    };
-    let mut row = vec![0.0; part.table.targets.width()];
-    let classes = part.rows.iter().map(|r| {
-        part.table.targets.copy_row(*r as usize, &mut row);
-        match row.as_slice() {
-            [number] => *number as u32,
-            one_hot => {
-                one_hot.iter().position(|v| *v == 1.0).expect("one entry of a one-hot row is 1") as u32
-            }
-        }
-    });
-    class_counts(name, classes, names)
 }

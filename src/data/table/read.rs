@@ -7,6 +7,7 @@ use crate::data::table::Format;
 use crate::data::table::columns::{Column, Numbers, Texts};
 use crate::data::table::keys::Missing;
 use crate::data::table::layout::{Kind, Layout, Role, Used};
+use crate::data::table::targets::ClassTarget;
 use crate::diag::{Diag, Result, suggest};
 
 /// The columns of [`Layout::used`], in its order.
@@ -31,8 +32,16 @@ impl Columns {
 pub struct Rules<'a> {
     pub format: &'a Format,
     pub missing: Missing,
-    /// The classes that there are, once they are known.
-    pub classes: Option<&'a [String]>,
+    /// The targets whose classes are known.
+    pub classes: &'a [ClassTarget],
+}
+
+impl Rules<'_> {
+    /// The classes that there are of a column.
+    fn classes_of(&self, used: &Used) -> Option<&[String]> {
+        let target = (used.role == Role::Target).then_some(&used.name)?;
+        self.classes.iter().find(|class| class.column == *target).map(|class| class.names.as_slice())
+    }
 }
 
 enum Cell<'a> {
@@ -64,7 +73,7 @@ pub fn read(source: &Source, layout: &Layout, rules: &Rules<'_>, mut mistakes: M
                 Ok(Cell::Missing) => *drop = rules.missing == Missing::DropRow,
                 Ok(_) => (),
                 Err(wrong) => {
-                    mistakes.push_with(|| wrong.diag(&row, used, rules));
+                    mistakes.push_with(|| wrong.diag(&row, used, rules, layout));
                     sound = false;
                 }
             }
@@ -112,11 +121,8 @@ fn cell<'a>(row: &Row<'a>, used: &Used, rules: &Rules<'_>) -> Result<Cell<'a>, W
         return if allowed { Ok(Cell::Missing) } else { Err(Wrong::Missing) };
     }
     if used.kind == Kind::Text {
-        let unknown = |classes: &[String]| !classes.iter().any(|c| c == text);
-        return match rules.classes {
-            Some(classes) if used.role == Role::Target && unknown(classes) => Err(Wrong::NoClass),
-            _ => Ok(Cell::Text(text)),
-        };
+        let known = rules.classes_of(used).is_none_or(|classes| classes.iter().any(|c| c == text));
+        return if known { Ok(Cell::Text(text)) } else { Err(Wrong::NoClass) };
     }
     match text.parse::<f64>() {
         Err(_) => Err(Wrong::NotANumber),
@@ -127,7 +133,7 @@ fn cell<'a>(row: &Row<'a>, used: &Used, rules: &Rules<'_>) -> Result<Cell<'a>, W
 }
 
 impl Wrong {
-    fn diag(self, row: &Row<'_>, used: &Used, rules: &Rules<'_>) -> Diag {
+    fn diag(self, row: &Row<'_>, used: &Used, rules: &Rules<'_>, layout: &Layout) -> Diag {
         let (name, text) = (&used.name, row.cell(used.column));
         let (message, hint) = match self {
             Wrong::Missing => {
@@ -144,7 +150,7 @@ impl Wrong {
             }
             Wrong::NotANumber => {
                 let message = format!("`{text}` is no number, and column `{name}` holds numbers");
-                (message, not_a_number_hint(used, text))
+                (message, not_a_number_hint(used, text, layout))
             }
             Wrong::NotFinite => {
                 let message = format!("`{text}` in column `{name}` is not a finite number");
@@ -157,7 +163,8 @@ impl Wrong {
                 (format!("the sample weight `{text}` is negative"), "weights are 0 or more".to_string())
             }
             Wrong::NoClass => {
-                let known: Vec<&str> = rules.classes.unwrap_or_default().iter().map(String::as_str).collect();
+                let classes = rules.classes_of(used).unwrap_or_default();
+                let known: Vec<&str> = classes.iter().map(String::as_str).collect();
                 let hint = suggest(text, &known).unwrap_or_default();
                 (format!("`{text}` in column `{name}` is no class of the training data"), hint)
             }
@@ -166,13 +173,16 @@ impl Wrong {
     }
 }
 
-fn not_a_number_hint(used: &Used, text: &str) -> String {
+fn not_a_number_hint(used: &Used, text: &str, layout: &Layout) -> String {
     let missing = format!("if it means that the value is missing: missing_values = [\"\", \"{text}\"]");
     match used.role {
         Role::Feature => {
             format!("if the column holds names: categorical = [\"{}\"]; {missing}", used.name)
         }
-        Role::Target => format!("if the column holds class names: task = \"classification\"; {missing}"),
+        Role::Target => {
+            let classification = layout.classification(&used.name);
+            format!("if the column holds class names: {classification}; {missing}")
+        }
         Role::Weight | Role::Group => missing,
     }
 }

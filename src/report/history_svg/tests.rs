@@ -22,16 +22,27 @@ fn sound(svg: &str) {
 }
 
 #[test]
-fn one_panel_for_the_loss_and_one_for_each_of_three_metrics() {
+fn one_panel_for_the_loss_and_one_for_each_of_five_other_measures() {
     let names =
-        columns(&["epoch", "loss", "a", "b", "c", "d", "val_loss", "val_a", "learning_rate", "seconds"]);
+        ["epoch", "loss", "a", "b", "c", "d", "e", "f", "val_loss", "val_a", "learning_rate", "seconds"];
+    let names = columns(&names);
     let rows: Vec<Vec<f64>> = (1..=3).map(|e| vec![e as f64; names.len()]).collect();
     let svg = draw("run", &names, &rows, None);
     sound(&svg);
-    assert_eq!(count(&svg, "class=\"panel\""), 4);
-    assert_eq!(count(&svg, "class=\"train\" points"), 4);
+    assert_eq!(count(&svg, "class=\"panel\""), 6);
+    assert_eq!(count(&svg, "class=\"train\" points"), 6);
     assert_eq!(count(&svg, "class=\"val\" points"), 2);
-    assert!(!svg.contains(">d<") && !svg.contains(">learning_rate<"));
+    assert!(!svg.contains(">f<") && !svg.contains(">learning_rate<"));
+}
+
+/// Metrics of all outputs come before the parts of the loss.
+#[test]
+fn of_several_outputs_each_has_its_metric() {
+    let names = columns(&["epoch", "loss", "a_loss", "b_loss", "c_loss", "a_accuracy", "b_mae", "c_iou"]);
+    let svg = draw("run", &names, &[vec![1.0; names.len()]], None);
+    let panels: Vec<&str> =
+        svg.split("class=\"panel\"").skip(1).map(|p| p.split(['>', '<']).nth(1).unwrap()).collect();
+    assert_eq!(panels, ["loss", "a_accuracy", "b_mae", "c_iou", "a_loss", "b_loss"]);
 }
 
 #[test]
