@@ -171,7 +171,7 @@ impl Bench {
         let threads = pool.threads();
         // Read afterwards too, so that nothing else takes its place.
         let outputs = vec![y, cotangent];
-        let want = Want { inputs: vec![cotangent], outputs, losses, batch, threads };
+        let want = Want { inputs: vec![cotangent], outputs, losses, batch, threads, fixed: vec![] };
         let program = compile(graph, &params, &want);
         let mut session = Session::new(&params, vec![program], pool.clone());
         session.initialize(1);

@@ -16,6 +16,9 @@ use crate::files;
 /// Version of the metadata; a reader refuses others.
 pub const FORMAT: u32 = 1;
 
+/// What the names of the optimizer's tensors start with.
+pub const OPTIMIZER: &str = "optimizer/";
+
 /// The metadata's key in the safetensors header.
 const KEY: &str = "nntrain";
 
@@ -176,6 +179,17 @@ impl Checkpoint {
             Some((_, data)) => Ok(data),
         }
     }
+
+    /// Name, shape and numbers of each weight, without the optimizer's state.
+    pub fn into_weights(self) -> impl Iterator<Item = (String, Vec<usize>, Vec<f32>)> {
+        let weights = self.tensors.into_iter().filter(|(name, _)| !name.starts_with(OPTIMIZER));
+        weights.map(|(name, (shape, numbers))| (name, shape, numbers))
+    }
+}
+
+/// Whether a safetensors file is a checkpoint of ours, by its header.
+pub fn is_one(header: &safetensors::tensor::Metadata) -> bool {
+    header.metadata().as_ref().is_some_and(|m| m.contains_key(KEY))
 }
 
 /// Reads a checkpoint; whatever is wrong with the file is said in words.

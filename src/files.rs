@@ -9,14 +9,26 @@ use crate::diag::{Diag, Failure, Result};
 /// Writes a file so that a crash at any instant leaves the old or the new one: a temporary file
 /// beside it, flushed to the disk, renamed over it, and the folder flushed too.
 pub fn write_atomic(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    replace(path, true, write)
+}
+
+/// As [`write_atomic`] for what can be made again: nothing waits for the disk, so that a machine that fails
+/// (not a process that is killed) may leave the file empty.
+pub fn write_replacing(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    replace(path, false, write)
+}
+
+fn replace(path: &Path, durable: bool, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let temporary = temporary_beside(path);
     let written = (|| {
         let mut file = io::BufWriter::with_capacity(1 << 16, File::create(&temporary)?);
         write(&mut file)?;
         file.flush()?;
-        file.get_ref().sync_all()?;
+        if durable {
+            file.get_ref().sync_all()?;
+        }
         fs::rename(&temporary, path)?;
-        sync_folder(path)
+        if durable { sync_folder(path) } else { Ok(()) }
     })();
     written.map_err(|e| {
         // What is left of the temporary file is of no use; that it may be gone already is no matter.

@@ -1,4 +1,4 @@
-//! Pictures from outside: folders of classes, augmentation, masks.
+//! Pictures from outside: folders of classes, augmentation, masks, clips.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -172,4 +172,80 @@ metrics = ["mean_iou", "dice", "accuracy"]
         assert!(classes.iter().all(|class| *class < 4));
     }
     assert!(fail(&["predict", &text(&run), &text(&input)]).contains("-o DIR"));
+}
+
+/// Clips that get brighter and clips that get darker: their frames are the same in another order.
+#[test]
+fn clips_train_evaluate_and_predict() {
+    const CONFIG: &str = r#"
+[dataset]
+type = "video"
+train = "clips"
+frames = 4
+image_size = [4, 6]
+channels = 1
+validation = "test"
+[[layers]]
+type = "Conv3D"
+filters = 4
+kernel_size = [2, 1, 1]
+activation = "relu"
+[[layers]]
+type = "GlobalAveragePooling3D"
+[[layers]]
+type = "Dense"
+units = 2
+activation = "softmax"
+[training]
+epochs = 40
+batch_size = 4
+optimizer = { type = "Adam", learning_rate = 0.05 }
+loss = "sparse_categorical_crossentropy"
+metrics = ["accuracy"]
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = |name: &str| folder.path().join(name);
+    for (part, count) in [("train", 8), ("test", 2)] {
+        for i in 0..count {
+            // 4 to 11 frames of different sizes; 10 comes behind 9.
+            for frame in 0..4 + i {
+                let grey = 20 + 20 * frame;
+                let (up, down) = (format!("f{frame}.png"), format!("f{}.png", 3 + i - frame));
+                for (class, name) in [("brighter", up), ("darker", down)] {
+                    let path = dir("clips").join(part).join(class).join(format!("clip{i}")).join(name);
+                    write_png(&path, 6 + u32::from(i), 4, grey);
+                }
+            }
+        }
+    }
+    let (config, run) = (dir("c.toml"), dir("run"));
+    std::fs::write(&config, CONFIG).unwrap();
+    succeed(&["fit", &text(&config), "--run-dir", &text(&run)]);
+    let eval = succeed(&["eval", &text(&run), "--data", &text(&dir("clips")), "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&eval).unwrap();
+    assert_eq!((json["samples"].as_u64(), json["accuracy"].as_f64()), (Some(4), Some(1.0)), "{json}");
+
+    let predict = |input: &Path| succeed(&["predict", &text(&run), &text(input)]);
+    let rows = "brighter/clip0,brighter\nbrighter/clip1,brighter\ndarker/clip0,darker\ndarker/clip1,darker\n";
+    assert_eq!(predict(&dir("clips/test")), format!("clip,prediction\n{rows}"));
+    let one = dir("clips/train/darker/clip7");
+    assert_eq!(predict(&one), format!("clip,prediction\n{},darker\n", text(&one)));
+    std::fs::write(dir("list.csv"), "clip\nclips/train/brighter/clip7\n").unwrap();
+    assert!(predict(&dir("list.csv")).ends_with("clips/train/brighter/clip7,brighter\n"));
+    // As rows of pixels, frame by frame.
+    let frame = |grey: &str| vec![grey; 24].join(",");
+    let clip = ["200", "150", "100", "50"].map(frame).join(",");
+    std::fs::write(dir("rows.csv"), clip).unwrap();
+    assert_eq!(predict(&dir("rows.csv")), "prediction\ndarker\n");
+
+    let picture = text(&one.join("f0.png"));
+    assert!(fail(&["predict", &text(&run), &picture]).contains("one picture, but this model takes clips"));
+    write_png(&dir("new/short/1.png"), 4, 4, 9);
+    let short = fail(&["predict", &text(&run), &text(&dir("new"))]);
+    assert!(short.contains("short` has 1 frame, 4 are needed"), "{short}");
+    for i in 0..4 {
+        write_png(&dir(&format!("unequal/{i}.png")), 4 + i % 2, 4, 9);
+    }
+    let unequal = fail(&["predict", &text(&run), &text(&dir("unequal"))]);
+    assert!(unequal.contains("1.png` has 4 x 5 pixels, the clip's first frame has 4 x 4"), "{unequal}");
 }

@@ -35,6 +35,43 @@ fn digits_reach_98_percent() {
     assert!(best >= 0.98, "{best}");
 }
 
+/// With 90 samples to learn from, features of another set are worth five points.
+#[test]
+fn features_of_mnist_help_with_other_digits() {
+    if cfg!(debug_assertions) {
+        return;
+    }
+    let [transferred, scratch] = ["transfer_digits", "transfer_digits_scratch"].map(|config| {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = fit(config, folder.path(), &[]);
+        *column(folder.path(), "val_accuracy", &rows).last().unwrap()
+    });
+    assert!(transferred >= 0.93 && transferred > scratch + 0.03, "{transferred} against {scratch}");
+}
+
+#[test]
+fn inception_reaches_98_percent_of_digits() {
+    if cfg!(debug_assertions) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let rows = fit("inception_digits", folder.path(), &[]);
+    let best = column(folder.path(), "val_accuracy", &rows).into_iter().fold(0.0, f64::max);
+    assert!(best >= 0.98, "{best}");
+}
+
+/// Four of the eight epochs, whose accuracies were 0.28, 0.756, 0.981 and 0.99.
+#[test]
+fn directions_are_told_from_clips() {
+    if cfg!(debug_assertions) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let rows = fit("conv3d_moving_shapes", folder.path(), &["--epochs", "4"]);
+    let best = column(folder.path(), "val_accuracy", &rows).into_iter().fold(0.0, f64::max);
+    assert!(best >= 0.98, "{best}");
+}
+
 #[test]
 fn recurrent_networks_learn_a_sine() {
     for (config, most) in
@@ -61,6 +98,22 @@ fn forecasts_beat_persistence() {
         let best = column(folder.path(), "val_mae", &rows).into_iter().fold(f64::INFINITY, f64::min);
         assert!(best < 0.95 * persistence, "{config}: {best}");
     }
+}
+
+/// On reviews that no part of training has seen.
+#[test]
+fn the_order_of_words_counts() {
+    let accuracy = |config: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fit(config, folder.path(), &[]);
+        let mut eval = Command::new(env!("CARGO_BIN_EXE_nntrain"));
+        let output =
+            eval.arg("eval").arg(folder.path()).args(["--split", "test", "--json"]).output().unwrap();
+        let judged: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        judged["accuracy"].as_f64().unwrap()
+    };
+    let (reader, bag) = (accuracy("bidirectional_gru_text"), accuracy("bag_of_words_text"));
+    assert!(reader > 0.93 && bag < 0.45, "{reader} and {bag}");
 }
 
 #[test]

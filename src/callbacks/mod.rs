@@ -48,6 +48,8 @@ pub struct Scene {
     pub columns: Vec<(String, bool)>,
     /// A schedule sets the learning rate, so that no callback may.
     pub scheduled: bool,
+    /// A callback that sets the learning rate has one optimizer to set it for.
+    pub one_optimizer: bool,
 }
 
 impl Callbacks {
@@ -56,6 +58,14 @@ impl Callbacks {
         let early_stopping = f.section("early_stopping", |s| EarlyStopping::read(s, scene));
         let reduce = f.section("reduce_lr_on_plateau", |s| ReduceLrOnPlateau::read(s, scene));
         let warmup = f.section("learning_rate_warmup", LearningRateWarmup::read);
+        for (key, there) in
+            [("reduce_lr_on_plateau", reduce.is_some()), ("learning_rate_warmup", warmup.is_some())]
+        {
+            if there && !scene.one_optimizer {
+                let hint = "give the networks' optimizers a schedule each: learning_rate = { type = ... }";
+                f.error(key, "sets one learning rate, and each network has its own", Some(hint.into()));
+            }
+        }
         if scene.scheduled {
             let both =
                 [("reduce_lr_on_plateau", reduce.is_some()), ("learning_rate_warmup", warmup.is_some())];
@@ -71,7 +81,8 @@ impl Callbacks {
         // Weights that early stopping restores are the ones that count as best.
         let restored = early_stopping.as_ref().filter(|e| e.restore_best_weights).map(|e| e.monitor.clone());
         let model_checkpoint = f.section("model_checkpoint", |s| ModelCheckpoint::read(s, scene));
-        if let (Some(kept), Some(restored)) = (model_checkpoint.as_ref().map(|m| &m.monitor), &restored)
+        if let (Some(kept), Some(restored)) =
+            (model_checkpoint.as_ref().and_then(|m| m.monitor.as_ref()), &restored)
             && kept != restored
         {
             let message = format!(
@@ -159,8 +170,7 @@ impl Running {
         let value = |name: &str| row.iter().find(|(n, _)| n == name).map_or(f64::NAN, |(_, v)| *v);
         let mut verdict = Verdict::default();
         let checkpoint = &self.callbacks.model_checkpoint;
-        verdict.best =
-            checkpoint.end_epoch(&mut self.state.model_checkpoint, value(&checkpoint.monitor.name));
+        verdict.best = checkpoint.end_epoch(&mut self.state.model_checkpoint, value);
         if let (Some(c), Some(s)) =
             (&self.callbacks.reduce_lr_on_plateau, &mut self.state.reduce_lr_on_plateau)
             && let Some(rate) = c.end_epoch(s, value(&c.monitor.name), self.state.learning_rate.get())

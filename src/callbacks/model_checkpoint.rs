@@ -11,7 +11,8 @@ use crate::config::fields::Fields;
 
 #[derive(Clone, Debug)]
 pub struct ModelCheckpoint {
-    pub monitor: Monitor,
+    /// None: nothing says which epoch is better, and the last one counts.
+    pub monitor: Option<Monitor>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,25 +23,27 @@ pub struct State {
 
 impl ModelCheckpoint {
     pub fn read(f: &mut Fields<'_>, scene: &Scene) -> ModelCheckpoint {
-        ModelCheckpoint { monitor: Monitor::read(f, scene) }
+        ModelCheckpoint { monitor: Some(Monitor::read(f, scene)) }
     }
 
-    /// Without the key: what early stopping restores, else `val_loss`, else `loss`.
+    /// Without the key: what early stopping restores, else `val_loss`, else `loss`, if there is one.
     pub fn new(restored: Option<Monitor>, scene: &Scene) -> ModelCheckpoint {
-        let validated = scene.columns.iter().any(|(name, _)| name == "val_loss");
-        let name = if validated { "val_loss" } else { "loss" }.to_string();
-        ModelCheckpoint { monitor: restored.unwrap_or(Monitor { name, higher_is_better: false }) }
+        let measured = |name: &&str| scene.columns.iter().any(|(column, _)| column == name);
+        let loss = ["val_loss", "loss"].into_iter().find(measured);
+        let loss = loss.map(|name| Monitor { name: name.to_string(), higher_is_better: false });
+        ModelCheckpoint { monitor: restored.or(loss) }
     }
 
     pub fn start(&self) -> State {
         State { best: None }
     }
 
-    /// Whether the epoch is the best so far.
-    pub fn end_epoch(&self, state: &mut State, value: f64) -> bool {
-        let best = state
-            .best
-            .is_none_or(|best| self.monitor.improves(value, best.get(), 0.0) || best.get().is_nan());
+    /// Whether the epoch is the best so far; `value` gives what a column holds.
+    pub fn end_epoch(&self, state: &mut State, value: impl Fn(&str) -> f64) -> bool {
+        let Some(monitor) = &self.monitor else { return true };
+        let value = value(&monitor.name);
+        let best =
+            state.best.is_none_or(|best| monitor.improves(value, best.get(), 0.0) || best.get().is_nan());
         if best {
             state.best = Some(value.into());
         }

@@ -5,7 +5,11 @@ use crate::testing::golden;
 
 fn scene() -> Scene {
     let columns = [("loss", false), ("accuracy", true), ("val_loss", false), ("val_accuracy", true)];
-    Scene { columns: columns.map(|(n, h)| (n.to_string(), h)).to_vec(), scheduled: false }
+    Scene {
+        columns: columns.map(|(n, h)| (n.to_string(), h)).to_vec(),
+        scheduled: false,
+        one_optimizer: true,
+    }
 }
 
 fn read(toml: &str, scene: &Scene) -> (Callbacks, Vec<String>) {
@@ -76,7 +80,7 @@ fn early_stopping_and_plateau_decide_as_keras() {
 fn a_monitor_must_exist() {
     let (_, diags) = read("early_stopping = { monitor = \"val_acc\" }", &scene());
     assert!(diags[0].contains("`val_acc` is not measured") && diags[0].contains("val_accuracy"), "{diags:?}");
-    let blind = Scene { columns: vec![("loss".into(), false)], scheduled: false };
+    let blind = Scene { columns: vec![("loss".into(), false)], scheduled: false, one_optimizer: true };
     let (_, diags) = read("early_stopping = { patience = 2 }", &blind);
     assert!(diags[0].contains("the default") && diags[0].contains("no validation part"), "{diags:?}");
 }
@@ -124,13 +128,15 @@ fn state_goes_on_where_it_was() {
 #[test]
 fn the_best_epoch_follows_what_early_stopping_restores() {
     let (plain, _) = read("", &scene());
-    assert_eq!(plain.model_checkpoint.monitor.name, "val_loss");
+    assert_eq!(plain.model_checkpoint.monitor.unwrap().name, "val_loss");
     let (restoring, _) =
         read("early_stopping = { monitor = \"val_accuracy\", restore_best_weights = true }", &scene());
-    assert_eq!(restoring.model_checkpoint.monitor.name, "val_accuracy");
+    assert_eq!(restoring.model_checkpoint.monitor.as_ref().unwrap().name, "val_accuracy");
     let mut state = restoring.model_checkpoint.start();
-    let best: Vec<bool> =
-        [0.5, 0.4, 0.6, 0.6].iter().map(|v| restoring.model_checkpoint.end_epoch(&mut state, *v)).collect();
+    let best: Vec<bool> = [0.5, 0.4, 0.6, 0.6]
+        .iter()
+        .map(|v| restoring.model_checkpoint.end_epoch(&mut state, |_| *v))
+        .collect();
     assert_eq!(best, [true, false, true, false]);
 }
 

@@ -28,7 +28,7 @@ pub enum Command {
   nntrain eval runs/cnn_digits
   nntrain eval runs/house_prices --data new_houses.csv --json")]
     Eval(EvalArgs),
-    /// Predict every row of a CSV file, or pictures
+    /// Predict every row of a CSV file, or pictures, or clips
     #[command(after_help = "Examples:
   nntrain predict runs/house_prices new.csv -o prices.csv
   cat new.csv | nntrain predict runs/iris - --probabilities
@@ -38,7 +38,8 @@ pub enum Command {
     /// Go on with a text, by a model of its next tokens
     #[command(after_help = "Examples:
   nntrain generate runs/char_transformer --prompt 'ROMEO:' --tokens 500
-  nntrain generate runs/char_transformer --tokens 200 --temperature 0.5 --seed 3")]
+  nntrain generate runs/char_transformer --tokens 200 --temperature 0.5 --seed 3
+  nntrain generate runs/gan_mnist -n 64 -o grid.png")]
     Generate(GenerateArgs),
     /// Layers, output shapes, parameters, memory and FLOPs
     #[command(after_help = "Examples:
@@ -164,7 +165,8 @@ pub struct PredictArgs {
     #[arg(value_name = "RUN|CHECKPOINT")]
     pub run: PathBuf,
     /// CSV with the feature columns (`-` is standard input); for a network on pictures also a folder, a PNG
-    /// or JPEG, or a CSV with a column `file`
+    /// or JPEG, or a CSV with a column `file`; for one on clips a folder of frames, a folder of such folders, or a
+    /// CSV with a column `clip`
     pub input: PathBuf,
     /// Write here instead of to standard output; for masks a folder
     #[arg(short, long, value_name = "OUT.csv|DIR")]
@@ -185,22 +187,37 @@ pub struct GenerateArgs {
     #[arg(value_name = "RUN|CHECKPOINT")]
     pub run: PathBuf,
     /// The text to go on with
-    #[arg(long, default_value = "")]
-    pub prompt: String,
-    /// How many tokens: characters or words, as the model was trained
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub tokens: usize,
-    /// Below 1: likelier tokens are preferred; above: less likely ones get their chance; 0: always the likeliest
-    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature)]
-    pub temperature: f64,
+    #[arg(long)]
+    pub prompt: Option<String>,
+    /// How many tokens: characters or words, as the model was trained [default: 200]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = tokens)]
+    pub tokens: Option<usize>,
+    /// Below 1: likelier tokens are preferred; above: less likely ones get their chance; 0: always the
+    /// likeliest [default: 1]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]
+    pub temperature: Option<f64>,
     /// Draw only from the K likeliest tokens
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = top_k)]
     pub top_k: Option<usize>,
-    /// Another seed, another text
+    /// How many samples, of a model that makes pictures [default: 64]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub samples: Option<u32>,
+    /// The PNG to write them to, side by side, or a CSV with a row for each
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Another seed, another text or other pictures
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     #[command(flatten)]
     pub common: Common,
+}
+
+fn tokens(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "expected a whole number of 0 or more".into())
+}
+
+fn top_k(text: &str) -> Result<usize, String> {
+    whole(text, u32::MAX as usize)
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

@@ -51,6 +51,6 @@ fn check_one(config: &Path, sets: &[String], options: &Options) -> Result<String
         samples.div_ceil(batch),
         crate::report::table::flops(work),
     )];
-    lines.extend(prepared.dataset.notes.iter().map(|note| format!("  {note}")));
+    lines.extend(prepared.notes().map(|note| format!("  {note}")));
     Ok(lines.join("\n") + "\n")
 }

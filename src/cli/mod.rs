@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use clap::Parser;
 
-use crate::cli::args::{Cli, Command, EvalArgs, FitArgs, Split};
+use crate::cli::args::{Cli, Command, EvalArgs, FitArgs, GenerateArgs, Split};
 use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
 use crate::train::evaluate::{self, Chosen};
@@ -19,6 +19,7 @@ use crate::train::fit::{self, FitOptions, INTERRUPTED};
 use crate::train::generate::{self, Wish};
 use crate::train::predict;
 use crate::train::progress::Verbosity;
+use crate::train::{Loaded, samples};
 
 /// Runs the program; the exit codes are in `diag::Failure`.
 pub fn main() -> ExitCode {
@@ -68,14 +69,7 @@ fn run(cli: Cli) -> Result<()> {
         }
         Command::Generate(args) => {
             catch_interrupts("stopping. Again to quit at once.")?;
-            let wish = Wish {
-                prompt: args.prompt,
-                tokens: args.tokens,
-                temperature: args.temperature,
-                top_k: args.top_k,
-                seed: args.seed,
-            };
-            generate::generate(&args.run, &wish, &args.common.options(false), &mut std::io::stdout().lock())
+            generate(args)
         }
         Command::Summary(args) => print(&summary::summary(&args)?),
         Command::Check(args) => check::check(&args),
@@ -99,6 +93,38 @@ fn fit(args: &FitArgs) -> Result<()> {
         (None, None) => unreachable!("clap demands one of the two"),
     };
     print(&format!("{}\n", folder.path().display()))
+}
+
+fn generate(args: GenerateArgs) -> Result<()> {
+    let loaded = Loaded::open(&args.run, &args.common.options(false))?;
+    let GenerateArgs { run, prompt, tokens, temperature, top_k, samples, output, seed, .. } = args;
+    let told =
+        |words: &[(&str, bool)]| words.iter().find(|(_, there)| *there).map(|(word, _)| word.to_string());
+    if loaded.sampler.is_none() {
+        if let Some(word) = told(&[("-n", samples.is_some()), ("-o", output.is_some())]) {
+            return Err(Diag::new(format!("{word} is for models that make pictures of noise")).into());
+        }
+        let (tokens, temperature) = (tokens.unwrap_or(200), temperature.unwrap_or(1.0));
+        let wish = Wish { prompt: prompt.unwrap_or_default(), tokens, temperature, top_k, seed };
+        let note = generate::generate(loaded, &run, &wish, &mut std::io::stdout().lock())?;
+        note.iter().for_each(|note| eprintln!("note: {note}"));
+        return Ok(());
+    }
+    let of_text = [
+        ("--prompt", prompt.is_some()),
+        ("--tokens", tokens.is_some()),
+        ("--temperature", temperature.is_some()),
+        ("--top-k", top_k.is_some()),
+    ];
+    if let Some(word) = told(&of_text) {
+        return Err(Diag::new(format!("{word} is for models that go on with a text")).into());
+    }
+    let Some(output) = output else {
+        return Err(Diag::new("say where the samples shall go")
+            .hint("-o grid.png, or -o samples.csv")
+            .into());
+    };
+    samples::write(loaded, samples.unwrap_or(64) as usize, seed, &output)
 }
 
 fn eval(args: &EvalArgs) -> Result<()> {

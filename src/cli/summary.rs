@@ -5,7 +5,6 @@ use std::fmt::Write;
 use crate::cli::args::SummaryArgs;
 use crate::diag::Result;
 use crate::model::Experiment;
-use crate::model::experiment::Task;
 use crate::model::lower::{EVAL, Model, PREDICT, Purpose, TRAIN};
 use crate::report::table::{Align, bytes, count, flops, table};
 use crate::shape::Shape;
@@ -29,16 +28,19 @@ pub fn summary(args: &SummaryArgs) -> Result<String> {
         (experiment, model, batch)
     };
     let mut text = layers(&experiment.name, &model);
-    let (trained, frozen) = model.params.counts();
-    let Task::Supervised(task) = &experiment.task;
-    let slots = task.optimizer.numbers_per_weight();
+    let (trained, other) = model.params.counts();
+    let frozen: usize = model.rows.iter().filter(|row| row.frozen).map(|row| row.parameters).sum();
+    let kept = experiment.task.optimizer_numbers(&model.params);
     let work: f64 = model.rows.iter().map(|r| r.flops).sum();
     let programs = model.plan(Purpose::Train, batch, options.threads())?;
     let number = size_of::<f32>();
     writeln!(text, "Trained weights   {:>14}   {}", count(trained), bytes(trained * number)).unwrap();
-    writeln!(text, "Other weights     {:>14}   {}", count(frozen), bytes(frozen * number)).unwrap();
-    writeln!(text, "Optimizer state   {:>14}   {}", count(trained * slots), bytes(trained * slots * number))
-        .unwrap();
+    if frozen > 0 {
+        writeln!(text, "Frozen weights    {:>14}   {}", count(frozen), bytes(frozen * number)).unwrap();
+    }
+    let other = other - frozen;
+    writeln!(text, "Other weights     {:>14}   {}", count(other), bytes(other * number)).unwrap();
+    writeln!(text, "Optimizer state   {:>14}   {}", count(kept), bytes(kept * number)).unwrap();
     let total = training_bytes(&model.params, &programs, &experiment.task);
     writeln!(text, "Memory of training with batch {batch}: {}, besides the data", bytes(total)).unwrap();
     let arena = |p: usize| bytes(programs[p].arena_len * number);
@@ -60,7 +62,7 @@ fn layers(name: &str, model: &Model) -> String {
         .iter()
         .map(|row| {
             vec![
-                format!("{} ({})", row.name, row.kind),
+                format!("{} ({}{})", row.name, row.kind, if row.frozen { ", frozen" } else { "" }),
                 row.output.to_string(),
                 count(row.parameters),
                 flops(row.flops),

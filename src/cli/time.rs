@@ -5,11 +5,11 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::cli::args::TimeArgs;
-use crate::diag::Result;
+use crate::diag::{Diag, Result};
 use crate::exec::machine::{self, Bound, Peaks};
 use crate::kernels::isa::isa;
 use crate::model::Experiment;
-use crate::model::experiment::Task;
+use crate::model::task::Task;
 use crate::report::table::{Align, bytes, count, table};
 use crate::train::Prepared;
 use crate::train::timing::{self, Cost, LayerCost, Timing};
@@ -20,7 +20,11 @@ pub fn time(args: &TimeArgs) -> Result<String> {
     let options = args.common.options(true);
     let (prepared, model) = Prepared::new(Experiment::open(&args.config, &args.sets())?, &options)?;
     let mut trainer = Trainer::new(&prepared, &model, options.pool())?;
-    let Task::Supervised(task) = &prepared.experiment.task;
+    let Task::Supervised(task) = &prepared.experiment.task else {
+        return Err(
+            Diag::new("`nntrain time` takes the time of one network's steps, and a GAN has two").into()
+        );
+    };
     let optimizer = &task.optimizer;
     let pool = trainer.session.pool().clone();
     let working_set = timing::working_set(&trainer.session, optimizer);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::compile::Want;
 use crate::compile::program::Role;
-use crate::graph::build::Origin;
+use crate::graph::node::Origin;
 use crate::graph::{Bits, Graph, Params, Scratch, Var};
 
 /// A buffer of the arena, before it has a place.
@@ -82,7 +82,7 @@ pub fn schedule(graph: &Graph, params: &Params, want: &Want) -> Plan {
         planner.forward(node);
     }
     let backward_start = planner.steps.len();
-    let wants_grad = planner.wants_grad();
+    let wants_grad = planner.wants_grad(&want.fixed);
     for (loss, weight) in &want.losses {
         let into = planner.gradient_of(graph.root(*loss));
         planner.steps.push(DraftStep::Seed { into, weight: *weight });
@@ -127,12 +127,12 @@ impl Planner<'_> {
     }
 
     /// Root values through which a trainable parameter is reached.
-    fn wants_grad(&self) -> Vec<bool> {
+    fn wants_grad(&self, fixed: &[usize]) -> Vec<bool> {
         let mut wants = vec![false; self.graph.values.len()];
         for index in 0..wants.len() {
             wants[index] = match self.graph.values[index].origin {
                 Origin::Input => false,
-                Origin::Param(p) => self.params.decls[p].trainable,
+                Origin::Param(p) => self.params.decls[p].trainable && !fixed.contains(&p),
                 Origin::Alias(of) => wants[of.0],
                 Origin::Node { node, .. } => {
                     let node = &self.graph.nodes[node];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::compile::Want;
-use crate::graph::build::Origin;
+use crate::graph::node::Origin;
 use crate::graph::{Fused, Graph, Node, Op, Signature, Var};
 use crate::shape::Shape;
 

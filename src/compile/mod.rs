@@ -24,6 +24,8 @@ pub struct Want {
     /// Values of one number per sample whose weighted mean is minimised, with their weights.
     /// Empty: no backward pass.
     pub losses: Vec<(Var, f32)>,
+    /// Parameters that get no gradient, besides those that are not trainable.
+    pub fixed: Vec<usize>,
     /// Most samples of a batch.
     pub batch: usize,
     /// Threads that will run it: each has scratch space of its own.

@@ -169,8 +169,14 @@ mod tests {
         let y = g.push(MatMul::new(3, 1), &[hidden, w]).unwrap();
         let loss = g.reshape(y, Shape::batch([])).unwrap();
         let graph = g.graph;
-        let want =
-            Want { inputs: vec![x], outputs: vec![y], losses: vec![(loss, 1.0)], batch: 4, threads: 1 };
+        let want = Want {
+            inputs: vec![x],
+            outputs: vec![y],
+            losses: vec![(loss, 1.0)],
+            batch: 4,
+            threads: 1,
+            fixed: vec![],
+        };
         compile(graph, &params, &want)
     }
 

@@ -111,6 +111,7 @@ impl Digits {
             label_mode: f.key("label_mode").or(LabelMode::Int),
             common: Common::read(f, SPLITS),
             shape: [8, 8, 1],
+            frames: None,
             largest: 16.0,
             column: "digit",
             class_names: (0..10).map(|d| d.to_string()).collect(),

@@ -28,6 +28,7 @@ pub const ENTRY: Entry<dyn DatasetSpec> = Entry {
             label_mode: f.key("label_mode").or(LabelMode::Int),
             common: Common::read(f, Offers { test: true, columns: false }),
             shape: [32, 32, 3],
+            frames: None,
             largest: 255.0,
             column: "label",
             class_names: CLASSES.map(String::from).to_vec(),

@@ -10,26 +10,23 @@
 //!
 //! Keras: `image_dataset_from_directory`: classes are the folders' names in order, pictures are resized as
 //! there. Other than there they are kept in memory as bytes, and 0 to 1 unless `normalize = "none"`.
-//! Samples are the first picture of each class, then the second of each, and so on, so that a `limit`
-//! meets all classes.
 
 use std::path::{Path, PathBuf};
 
 use crate::config::fields::Fields;
-use crate::config::read::FilePath;
 use crate::config::registry::Entry;
+use crate::data::class_folders::{self, ClassFolders, Listed, Parts};
 use crate::data::common::{Common, LabelMode};
 use crate::data::images::{Images, Labelled, PixelScale};
 use crate::data::labelled;
 use crate::data::mask_folder::MaskFolder;
 use crate::data::mistakes::Mistakes;
-use crate::data::pictures::folder::{self, Contents, contents, locate};
 use crate::data::pictures::load::{self, MemoryLimit, Size};
-use crate::data::preprocessing::{Preprocessing, TargetEncoding};
+use crate::data::preprocessing::Preprocessing;
 use crate::data::source::Fingerprint;
-use crate::data::split::{Offers, Validation};
+use crate::data::split::Offers;
 use crate::data::{Dataset, DatasetSpec, LoadContext, Part};
-use crate::diag::{At, Diag, Result, suggest};
+use crate::diag::Result;
 use crate::kernels::par::Pool;
 
 pub const ENTRY: Entry<dyn DatasetSpec> = Entry {
@@ -53,8 +50,7 @@ crate::words!(Task, Classification = "classification", Segment = "segment");
 
 #[derive(Debug)]
 struct ImageFolder {
-    train: Place,
-    test: Option<Place>,
+    folders: ClassFolders,
     size: Size,
     scale: PixelScale,
     label_mode: LabelMode,
@@ -62,22 +58,10 @@ struct ImageFolder {
     common: Common,
 }
 
-/// A folder that the config names.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub path: String,
-    pub at: At,
-}
-
 impl ImageFolder {
     fn read(f: &mut Fields<'_>) -> ImageFolder {
-        let FilePath(train) = f.key("train").required();
-        let train = Place { path: train, at: f.place("train") };
-        let test: Option<FilePath> = f.key("test").optional();
-        let test = test.map(|FilePath(path)| Place { path, at: f.place("test") });
         ImageFolder {
-            train,
-            test,
+            folders: ClassFolders::read(f),
             size: read_size(f),
             scale: f.key("normalize").or(PixelScale::Unit),
             label_mode: f.key("label_mode").or(LabelMode::Int),
@@ -92,40 +76,22 @@ impl ImageFolder {
             label_mode: self.label_mode,
             common: self.common.clone(),
             shape: self.size,
+            frames: None,
             largest: 255.0,
             column: "label",
             class_names,
         }
     }
 
-    /// The folders of the training and the test part.
-    fn roots(&self, cx: &LoadContext) -> Result<(PathBuf, Option<PathBuf>), Diag> {
-        let train = locate(cx, &self.train.path, &self.train.at)?;
-        let test = self.test.as_ref().map(|test| locate(cx, &test.path, &test.at)).transpose()?;
-        let (inner, held_out) = (train.join("train"), train.join("test"));
-        let (train, test) = match test {
-            None if inner.is_dir() && held_out.is_dir() => (inner, Some(held_out)),
-            test => (train, test),
-        };
-        if test.is_none()
-            && let Validation::Test = self.common.validation
-        {
-            let message = format!("validation = \"test\", but `{}` has no test part", train.display());
-            let diag = Diag::new(message).at(&self.train.at);
-            return Err(diag.hint("give `test = \"DIR\"`, or folders train and test, or a fraction"));
-        }
-        Ok((train, test))
-    }
-
     /// Decodes listed pictures.
     fn decode(
         &self,
         pool: &Pool,
-        listed: Listed,
+        listed: Listed<PathBuf>,
         fingerprint: &mut Fingerprint,
         mistakes: &mut Mistakes,
     ) -> Labelled {
-        let pixels = load::pictures(pool, &listed.files, self.size, fingerprint, mistakes);
+        let pixels = load::pictures(pool, &listed.items, self.size, fingerprint, mistakes);
         Labelled { pixels, labels: listed.labels }
     }
 }
@@ -149,98 +115,16 @@ pub(super) fn read_memory(f: &mut Fields<'_>) -> MemoryLimit {
     MemoryLimit { megabytes, at: f.place(if f.has("memory_limit") { "memory_limit" } else { "type" }) }
 }
 
-/// Files and their class numbers.
-#[derive(Debug, Default)]
-struct Listed {
-    files: Vec<PathBuf>,
-    labels: Vec<u32>,
-}
-
-impl Listed {
-    /// The first of each class, then the second of each.
-    fn in_turns(classes: &[(u32, Vec<PathBuf>)]) -> Listed {
-        let longest = classes.iter().map(|(_, files)| files.len()).max().unwrap_or(0);
-        let mut listed = Listed::default();
-        for i in 0..longest {
-            for (class, files) in classes.iter().filter(|(_, files)| files.len() > i) {
-                listed.files.push(files[i].clone());
-                listed.labels.push(*class);
-            }
-        }
-        listed
-    }
-
-    fn truncate(&mut self, samples: usize) {
-        self.files.truncate(samples);
-        self.labels.truncate(samples);
-    }
-}
-
-/// The classes' names and the pictures of each, by number. Notes what was left out.
-fn classes(root: &Path, notes: &mut Vec<String>) -> Result<(Vec<String>, Listed), Diag> {
-    let Contents { folders, pictures, others } = contents(root)?;
-    let mut left_out = pictures.len() + others;
-    let names: Vec<String> = folders.iter().map(|f| folder::name(f)).collect();
-    let mut files = vec![];
-    for (class, inside) in (0..).zip(&folders) {
-        let (found, others) = folder::pictures(inside)?;
-        left_out += others;
-        files.push((class, found));
-    }
-    if left_out > 0 {
-        notes.push(format!(
-            "{}: {left_out} files were left out: no PNG or JPEG in a class's folder",
-            root.display()
-        ));
-    }
-    Ok((names, Listed::in_turns(&files)))
-}
-
-/// The pictures of a folder whose classes must be known.
-fn of_known_classes(root: &Path, known: &[String], notes: &mut Vec<String>) -> Result<Listed, Diag> {
-    let (names, mut listed) = classes(root, notes)?;
-    let mut numbers = vec![];
-    for name in &names {
-        let Some(number) = known.iter().position(|k| k == name) else {
-            let choices: Vec<&str> = known.iter().map(String::as_str).collect();
-            let message = format!("`{}` is no class of the training part", root.join(name).display());
-            return Err(Diag::new(message).maybe_hint(suggest(name, &choices)));
-        };
-        numbers.push(number as u32);
-    }
-    listed.labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
-    if listed.files.is_empty() {
-        return Err(nothing(root));
-    }
-    Ok(listed)
-}
-
-fn nothing(root: &Path) -> Diag {
-    let message = format!("`{}` holds no pictures in folders of classes", root.display());
-    Diag::new(message).hint("it needs one folder for each class, with PNG or JPEG files inside")
-}
-
 impl DatasetSpec for ImageFolder {
     fn has_validation(&self) -> bool {
         self.common.has_validation()
     }
 
     fn load(&self, cx: &LoadContext) -> Result<Dataset> {
-        let (train_root, test_root) = self.roots(cx)?;
         let mut notes = vec![];
-        let (names, mut train) = classes(&train_root, &mut notes)?;
-        if train.files.is_empty() {
-            return Err(nothing(&train_root).at(&self.train.at).into());
-        }
-        if names.len() < 2 {
-            let message = format!("`{}` has one class, `{}`", train_root.display(), names[0]);
-            let diag = Diag::new(message).at(&self.train.at);
-            return Err(diag.hint("a classifier needs two or more folders to tell apart").into());
-        }
-        train.truncate(self.common.limited(train.files.len()));
-        let test = test_root.map(|root| of_known_classes(&root, &names, &mut notes)).transpose()?;
-        let count = train.files.len() + test.as_ref().map_or(0, |t| t.files.len());
-        self.memory.check(count, self.size.iter().product())?;
+        let parts = self.folders.list(cx, &self.common, &mut notes)?;
+        self.memory.check(parts.len(), "pictures", self.size.iter().product())?;
+        let Parts { names, train, test } = parts;
         let mut fingerprint = Fingerprint::default();
         fingerprint.update(names.join("\n").as_bytes());
         let pool = Pool::new(cx.threads);
@@ -258,17 +142,12 @@ impl DatasetSpec for ImageFolder {
         if !path.is_dir() {
             return labelled::load(path, fitted, None);
         }
-        let TargetEncoding::Classes { names, .. } = &fitted.target else {
-            return Err(Diag::new("the model was not trained on classes").into());
-        };
-        let (inner, held_out) = (path.join("train"), path.join("test"));
-        let root = if inner.is_dir() && held_out.is_dir() { &held_out } else { path };
-        let listed = of_known_classes(root, names, &mut vec![])?;
+        let (names, listed) = class_folders::other(path, fitted)?;
         let mut mistakes = Mistakes::default();
         let pool = Pool::new(load::threads());
         let samples = self.decode(&pool, listed, &mut Fingerprint::default(), &mut mistakes);
         mistakes.finish()?;
-        Ok(Part::whole(self.images(names.clone()).table(samples)))
+        Ok(Part::whole(self.images(names).table(samples)))
     }
 }
 

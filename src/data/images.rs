@@ -1,10 +1,12 @@
-//! Labelled images in memory: what `mnist`, `fashion_mnist`, `cifar10`, `digits` and `image_folder` share.
+//! Labelled images in memory: what `mnist`, `fashion_mnist`, `cifar10`, `digits` and `image_folder` share;
+//! and clips, whose samples are several pictures each.
 //!
 //! Pixels stay bytes until a batch is gathered.
 
 use std::sync::Arc;
 
 use crate::data::common::{Common, LabelMode, class_counts};
+use crate::data::pictures::clips::Frames;
 use crate::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding};
 use crate::data::source::Fingerprint;
 use crate::data::split::{Labels, divide};
@@ -31,6 +33,8 @@ pub struct Images {
     pub common: Common,
     /// Height, width, channels.
     pub shape: [usize; 3],
+    /// Of a sample that is a clip.
+    pub frames: Option<Frames>,
     /// The pixel value that becomes 1.
     pub largest: f32,
     /// Name of the label column in a CSV.
@@ -53,10 +57,19 @@ impl Images {
         }
     }
 
+    /// Shape of a sample: `[H, W, C]`, of a clip `[T, H, W, C]`.
+    fn sample_shape(&self) -> Vec<usize> {
+        self.frames.iter().map(|frames| frames.count).chain(self.shape).collect()
+    }
+
     pub fn preprocessing(&self) -> Preprocessing {
+        let (shape, divisor) = (self.sample_shape(), self.divisor());
         Preprocessing {
             window: None,
-            input: InputEncoding::Pixels { shape: self.shape.to_vec(), divisor: self.divisor() },
+            input: match self.frames {
+                Some(frames) => InputEncoding::Clips { shape, divisor, frame_step: frames.step },
+                None => InputEncoding::Pixels { shape, divisor },
+            },
             target: TargetEncoding::Classes {
                 column: self.column.to_string(),
                 names: self.class_names.clone(),
@@ -70,7 +83,7 @@ impl Images {
             targets: self.label_mode.targets(samples.labels.iter().copied(), self.class_names.len()),
             inputs: Rows::U8 {
                 data: samples.pixels,
-                width: self.shape.iter().product(),
+                width: self.sample_shape().iter().product(),
                 divisor: self.divisor(),
             },
             weights: None,
@@ -87,7 +100,7 @@ impl Images {
     ) -> Result<Dataset> {
         let samples = self.common.limited(train.labels.len());
         train.labels.truncate(samples);
-        train.pixels.truncate(samples * self.shape.iter().product::<usize>());
+        train.pixels.truncate(samples * self.sample_shape().iter().product::<usize>());
         let labels = Labels { classes: Some(&train.labels), groups: None };
         let (rows, held_out) = divide(&self.common.validation, samples, labels, seed)?;
         let count = |name, rows: &[u32]| {
@@ -103,7 +116,7 @@ impl Images {
         let split_off = held_out.map(|rows| Part { table: table.clone(), rows });
         let (validation, test) = self.common.held_out(split_off, test);
         Ok(Dataset {
-            input_shape: Shape::batch(self.shape),
+            input_shape: Shape::batch(self.sample_shape()),
             train: Part { table, rows },
             validation,
             test,

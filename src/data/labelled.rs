@@ -11,12 +11,25 @@ use crate::data::source::open;
 use crate::data::{Part, Rows, Table};
 use crate::diag::{Diag, Result, suggest};
 
-/// Reads the whole file; `weight` names a column of sample weights, used if the file has it.
+/// Reads the whole file.
+///
+/// # Errors
+/// As [`read`].
+pub fn load(path: &Path, fitted: &Preprocessing, weight: Option<&str>) -> Result<Part> {
+    read(open(path)?, path, fitted, weight)
+}
+
+/// Reads the file at `path`, which is open; `weight` names a column of sample weights, used if the file has it.
 ///
 /// # Errors
 /// Missing columns; every cell that cannot be encoded; classes that training never saw.
-pub fn load(path: &Path, fitted: &Preprocessing, weight: Option<&str>) -> Result<Part> {
-    let mut records = Records::new(open(path)?, path, fitted.input.delimiter() as u8);
+pub fn read(
+    file: impl std::io::Read,
+    path: &Path,
+    fitted: &Preprocessing,
+    weight: Option<&str>,
+) -> Result<Part> {
+    let mut records = Records::new(file, path, fitted.input.delimiter() as u8);
     let (mut encoder, header) = bind(&mut records, path, &fitted.input)?;
     let targets = Targets::find(fitted, header.as_ref(), path)?;
     let weight = header.as_ref().zip(weight).and_then(|(h, name)| h.find(name));

@@ -114,6 +114,7 @@ impl Mnist {
             label_mode: f.key("label_mode").or(LabelMode::Int),
             common: Common::read(f, Offers { test: true, columns: false }),
             shape: [28, 28, 1],
+            frames: None,
             largest: 255.0,
             column: "label",
             class_names,

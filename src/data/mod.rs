@@ -17,6 +17,7 @@ use crate::shape::Shape;
 
 mod bundled;
 mod cifar10;
+mod class_folders;
 mod common;
 mod csv;
 mod download;
@@ -27,11 +28,13 @@ mod labelled;
 mod mask_folder;
 mod mistakes;
 mod mnist;
+mod moving_shapes;
 pub mod pictures;
 mod places;
 pub mod preprocessing;
 mod records;
 pub mod rows;
+mod scene;
 mod segments;
 mod series;
 mod shapes;
@@ -41,6 +44,7 @@ mod table;
 #[cfg(test)]
 mod testing;
 pub mod text;
+mod video;
 
 /// All datasets.
 pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
@@ -50,6 +54,7 @@ pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
         mnist::FASHION_MNIST,
         cifar10::ENTRY,
         image_folder::ENTRY,
+        video::ENTRY,
         bundled::DIGITS,
         bundled::IRIS,
         bundled::WINE,
@@ -57,6 +62,7 @@ pub const DATASETS: Registry<dyn DatasetSpec> = Registry {
         csv::ENTRY,
         series::ENTRY,
         shapes::ENTRY,
+        moving_shapes::ENTRY,
         text::ENTRY,
     ],
 };
@@ -200,6 +206,12 @@ impl Part {
 
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Whether each sample begins where the one before it ends.
+    pub fn is_walk(&self) -> bool {
+        let Rows::Windows { length, .. } = self.table.inputs else { return false };
+        self.rows.windows(2).all(|pair| pair[0] as usize + length == pair[1] as usize)
     }
 
     /// Gathers samples `order` (positions within the part) into dense rows.

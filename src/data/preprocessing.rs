@@ -31,6 +31,9 @@ pub enum InputEncoding {
     /// Images as rows of raw pixel values, row-major, channels last, divided by `divisor`.
     /// As CSV: `pixel_<row>_<column>` (and `_<channel>` where there is more than one channel).
     Pixels { shape: Vec<usize>, divisor: f32 },
+    /// Clips, `[T, H, W, C]`, as CSV `pixel_<frame>_<row>_<column>`. `frame_step`: each so many-th frame of
+    /// the middle of a folder of frames, else they are spread evenly over all of it.
+    Clips { shape: Vec<usize>, divisor: f32, frame_step: Option<usize> },
     /// Table columns in input order.
     /// Without a header, a column's name is its number from 0.
     Columns { columns: Vec<Column>, missing_values: Vec<String>, header: bool, delimiter: char },
@@ -124,7 +127,9 @@ impl InputEncoding {
     /// Numbers per sample.
     pub fn width(&self) -> usize {
         match self {
-            InputEncoding::Pixels { shape, .. } => shape.iter().product(),
+            InputEncoding::Pixels { shape, .. } | InputEncoding::Clips { shape, .. } => {
+                shape.iter().product()
+            }
             InputEncoding::Columns { columns, .. } => columns.iter().map(|c| c.encoding.width()).sum(),
             InputEncoding::Tokens { length, .. } => *length,
         }
@@ -134,7 +139,7 @@ impl InputEncoding {
     pub fn value_columns(&self) -> Vec<ValueColumn> {
         let number = |name: String, offset, scale| ValueColumn { name, offset, scale };
         match self {
-            InputEncoding::Pixels { shape, divisor } => {
+            InputEncoding::Pixels { shape, divisor } | InputEncoding::Clips { shape, divisor, .. } => {
                 pixel_names(shape).into_iter().map(|name| number(name, 0.0, f64::from(*divisor))).collect()
             }
             InputEncoding::Columns { columns, .. } => {
@@ -157,22 +162,24 @@ impl InputEncoding {
 
     pub fn delimiter(&self) -> char {
         match self {
-            InputEncoding::Pixels { .. } | InputEncoding::Tokens { .. } => ',',
             InputEncoding::Columns { delimiter, .. } => *delimiter,
+            _ => ',',
         }
     }
 }
 
-/// `pixel_<row>_<column>`, and `_<channel>` where there is more than one.
+/// `pixel_<row>_<column>`, and `_<channel>` where there is more than one; of clips the frame comes first.
 pub fn pixel_names(shape: &[usize]) -> Vec<String> {
-    let channels = shape.last().copied().unwrap_or(1);
-    let width = if shape.len() > 1 { shape[1] } else { 1 };
-    let name = |i: usize| {
-        let (row, column) = (i / channels / width, i / channels % width);
-        match channels {
-            1 => format!("pixel_{row}_{column}"),
-            _ => format!("pixel_{row}_{column}_{}", i % channels),
+    // The only channel has no number.
+    let axes = shape.strip_suffix(&[1]).unwrap_or(shape);
+    let name = |mut number: usize| {
+        let mut places: Vec<String> = vec![];
+        for size in axes.iter().rev() {
+            places.push(format!("_{}", number % size));
+            number /= size;
         }
+        places.push("pixel".into());
+        places.iter().rev().map(String::as_str).collect()
     };
     (0..shape.iter().product()).map(name).collect()
 }

@@ -1,8 +1,8 @@
 //! Raw CSV rows to network input, with what the checkpoint stores: `predict` and `eval --data`.
 //!
 //! Columns are found by name, so their order is free and others may stand between them; the target
-//! is never needed. Pixels are `pixel_<row>_<column>` (`_<channel>`), or `pixel0`, `pixel1`, ..., or
-//! a file without a header that has nothing but them.
+//! is never needed. Pixels are `pixel_<row>_<column>` (`_<channel>`), of clips `pixel_<frame>_<row>_<column>`;
+//! or `pixel0`, `pixel1`, ..., or a file without a header that has nothing but them.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -78,7 +78,9 @@ pub(super) fn bind<'p, R: Read>(
     };
     let named = match input {
         InputEncoding::Columns { header, .. } => *header,
-        InputEncoding::Pixels { .. } => !first.cells().all(|cell| cell.parse::<f64>().is_ok()),
+        InputEncoding::Pixels { .. } | InputEncoding::Clips { .. } => {
+            !first.cells().all(|cell| cell.parse::<f64>().is_ok())
+        }
         InputEncoding::Tokens { .. } => true,
     };
     let (header, width) = (first.header(named), first.len());
@@ -87,8 +89,8 @@ pub(super) fn bind<'p, R: Read>(
     }
     let columns = match (input, named) {
         (_, true) | (InputEncoding::Tokens { .. }, false) => by_name(input, &header)?,
-        (InputEncoding::Pixels { .. }, false) => all_of(input, &header)?,
         (InputEncoding::Columns { columns, .. }, false) => by_number(columns, &header, input)?,
+        (InputEncoding::Pixels { .. } | InputEncoding::Clips { .. }, false) => all_of(input, &header)?,
     };
     let encoder = RowEncoder::new(input, columns, width, named);
     Ok((encoder, named.then_some(header)))
@@ -99,7 +101,7 @@ fn names(input: &InputEncoding) -> Vec<Vec<String>> {
     match input {
         InputEncoding::Columns { columns, .. } => vec![columns.iter().map(|c| c.name.clone()).collect()],
         InputEncoding::Tokens { column, .. } => vec![column.iter().cloned().collect()],
-        InputEncoding::Pixels { shape, .. } => {
+        InputEncoding::Pixels { shape, .. } | InputEncoding::Clips { shape, .. } => {
             vec![pixel_names(shape), (0..input.width()).map(|i| format!("pixel{i}")).collect()]
         }
     }
@@ -203,7 +205,7 @@ impl<'p> RowEncoder<'p> {
             return Err(Diag::new(message).at(&row.at_line()));
         }
         match self.input {
-            InputEncoding::Pixels { divisor, .. } => {
+            InputEncoding::Pixels { divisor, .. } | InputEncoding::Clips { divisor, .. } => {
                 for (out, column) in out.iter_mut().zip(&self.columns) {
                     *out = number(row, *column)? as f32 / divisor;
                 }

@@ -24,6 +24,7 @@ use crate::data::image_folder::read_size_or;
 use crate::data::images::PixelScale;
 use crate::data::labelled;
 use crate::data::preprocessing::Preprocessing;
+use crate::data::scene::{Draws, Form, Object, add_noise, byte};
 use crate::data::segments::{Masked, Segments};
 use crate::data::source::Fingerprint;
 use crate::data::split::Offers;
@@ -103,7 +104,7 @@ impl Shapes {
             masks: vec![0; count * height * width],
         };
         for_chunks(pool, &mut made.masks, height * width, |number, mask| {
-            Scene::draw(stream, number as u32, self).paint(|at, object| mask[at] = object.class());
+            Scene::draw(stream, number as u32, self).paint(|at, object| mask[at] = class(object));
         });
         for_chunks(pool, &mut made.pixels, height * width * channels, |number, pixels| {
             let scene = Scene::draw(stream, number as u32, self);
@@ -111,20 +112,11 @@ impl Shapes {
             scene.paint(|at, object| {
                 pixels[at * channels..][..channels].copy_from_slice(&object.colour[..channels]);
             });
-            for (i, pixel) in pixels.iter_mut().enumerate() {
-                // The sum of four bytes is near enough to a normal number: deviation 147.8.
-                let bits = stream.bits(number as u32, NOISE + i as u64);
-                let sum: u32 = bits.to_le_bytes().map(u32::from).iter().sum();
-                let noise = (f64::from(sum) - 510.0) / 147.8 * 255.0 * self.noise;
-                *pixel = (f64::from(*pixel) + noise).round().clamp(0.0, 255.0) as u8;
-            }
+            add_noise(pixels, stream, number as u32, self.noise);
         });
         made
     }
 }
-
-/// Draws of a picture from here on are noise, those before are of its objects.
-const NOISE: u64 = 1 << 20;
 
 /// A picture without its noise.
 struct Scene {
@@ -133,60 +125,23 @@ struct Scene {
     objects: Vec<Object>,
 }
 
-#[derive(Clone, Copy)]
-enum Form {
-    Circle,
-    Square,
-    Triangle,
-}
-
-struct Object {
-    form: Form,
-    /// Row and column of the middle, and the distance of corners or rim from it.
-    middle: [f64; 2],
-    radius: f64,
-    /// Cosine and sine of its turn.
-    turn: [f64; 2],
-    colour: [u8; 3],
-}
-
 impl Scene {
     fn draw(stream: Stream, number: u32, shapes: &Shapes) -> Scene {
-        let mut index = 0;
-        let mut draw = || {
-            index += 1;
-            f64::from(stream.uniform(number, index))
-        };
+        let mut draws = Draws::new(stream, number);
         let size = [shapes.segments.size[0], shapes.segments.size[1]];
-        let background: [f64; 3] = std::array::from_fn(|_| 0.25 + 0.5 * draw());
-        let short = size[0].min(size[1]) as f64;
-        let count = 1 + (draw() * shapes.objects as f64) as usize;
-        let objects = (0..count).map(|_| {
-            let form = match (3.0 * draw()) as usize {
-                0 => Form::Circle,
-                1 => Form::Square,
-                _ => Form::Triangle,
-            };
-            let radius = short * (0.12 + 0.13 * draw());
-            let middle = size.map(|n| radius + (n as f64 - 2.0 * radius) * draw());
-            let angle = std::f64::consts::TAU * draw();
-            // Each colour stands out from the background by a quarter or more.
-            let colour = background.map(|b| {
-                let by = 0.25 + 0.25 * draw();
-                byte(if (draw() < 0.5 || b + by > 1.0) && b - by >= 0.0 { b - by } else { b + by })
-            });
-            Object { form, middle, radius, turn: [libm::cos(angle), libm::sin(angle)], colour }
-        });
-        let objects = objects.collect();
+        let background = draws.background();
+        let count = 1 + (draws.next() * shapes.objects as f64) as usize;
+        let objects = (0..count).map(|_| Object::draw(&mut draws, size, true, background)).collect();
         Scene { size, background: background.map(byte), objects }
     }
 
     /// Calls `put` for every pixel of every object, the ones behind first.
     fn paint(&self, mut put: impl FnMut(usize, &Object)) {
         for object in &self.objects {
+            let [y, x] = object.middle;
             for row in 0..self.size[0] {
                 for column in 0..self.size[1] {
-                    if object.covers(row as f64, column as f64) {
+                    if object.covers(row as f64 + 0.5 - y, column as f64 + 0.5 - x) {
                         put(row * self.size[1] + column, object);
                     }
                 }
@@ -195,33 +150,12 @@ impl Scene {
     }
 }
 
-fn byte(share: f64) -> u8 {
-    (share * 255.0).round() as u8
-}
-
-impl Object {
-    fn class(&self) -> u8 {
-        match self.form {
-            Form::Circle => 1,
-            Form::Square => 2,
-            Form::Triangle => 3,
-        }
-    }
-
-    fn covers(&self, row: f64, column: f64) -> bool {
-        let (y, x) = (row + 0.5 - self.middle[0], column + 0.5 - self.middle[1]);
-        let [cos, sin] = self.turn;
-        let (along, across) = (cos * x + sin * y, cos * y - sin * x);
-        match self.form {
-            Form::Circle => x * x + y * y <= self.radius * self.radius,
-            Form::Square => along.abs().max(across.abs()) <= self.radius * std::f64::consts::FRAC_1_SQRT_2,
-            // Three sides at half the radius from the middle.
-            Form::Triangle => {
-                let side = |c: f64, s: f64| c * along + s * across <= self.radius / 2.0;
-                let s = 0.75f64.sqrt();
-                side(-1.0, 0.0) && side(0.5, s) && side(0.5, -s)
-            }
-        }
+/// Class number of an object's pixels.
+fn class(object: &Object) -> u8 {
+    match object.form {
+        Form::Circle => 1,
+        Form::Square => 2,
+        Form::Triangle => 3,
     }
 }
 
@@ -300,19 +234,5 @@ mod tests {
             counts[usize::from(*mask.iter().max().unwrap())] += 1;
         }
         assert!(counts[0] == 0 && counts[1..].iter().all(|count| *count > 15), "{counts:?}");
-    }
-
-    #[test]
-    fn forms_have_their_areas() {
-        let area = |form| {
-            let object = Object { form, middle: [50.0; 2], radius: 40.0, turn: [0.8, 0.6], colour: [0; 3] };
-            let rows = (0..100).flat_map(|r| (0..100).map(move |c| (f64::from(r), f64::from(c))));
-            rows.filter(|(r, c)| object.covers(*r, *c)).count() as f64 / 1600.0
-        };
-        let close =
-            |found: f64, expected: f64| assert!((found - expected).abs() < 0.02, "{found}, {expected}");
-        close(area(Form::Circle), std::f64::consts::PI);
-        close(area(Form::Square), 2.0);
-        close(area(Form::Triangle), 0.75 * 3f64.sqrt());
     }
 }

@@ -1,5 +1,6 @@
 //! A set of programs over one parameter block and one arena.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::compile::Program;
@@ -51,6 +52,14 @@ impl Session {
     pub fn initialize(&mut self, seed: u64) {
         for (decl, range) in self.decls.decls.iter().zip(&self.layout.ranges) {
             decl.init.fill(&decl.shape, seed, &decl.path, &mut self.memory.params[range.clone()]);
+        }
+    }
+
+    /// What is carried from run to run is zeros again.
+    pub fn begin_walk(&mut self) {
+        let places = self.decls.decls.iter().zip(&self.layout.ranges);
+        for (_, range) in places.filter(|(decl, _)| decl.carried) {
+            self.memory.params[range.clone()].fill(0.0);
         }
     }
 
@@ -133,11 +142,19 @@ impl Session {
 
     /// What the regularizers add to the loss.
     pub fn penalty(&self) -> f64 {
-        let term = |(index, penalty): &(usize, Penalty)| {
-            let (squares, abs) = sum::norms(&self.memory.params[self.layout.ranges[*index].clone()]);
-            penalty.l1 * abs + penalty.l2 * squares
-        };
-        self.penalties.iter().map(term).sum()
+        self.penalties.iter().map(|penalty| self.term(penalty)).sum()
+    }
+
+    /// The same of the parameters in a range of the block.
+    pub fn penalty_of(&self, range: &Range<usize>) -> f64 {
+        let within =
+            self.penalties.iter().filter(|(index, _)| range.contains(&self.layout.ranges[*index].start));
+        within.map(|penalty| self.term(penalty)).sum()
+    }
+
+    fn term(&self, (index, penalty): &(usize, Penalty)) -> f64 {
+        let (squares, abs) = sum::norms(&self.memory.params[self.layout.ranges[*index].clone()]);
+        penalty.l1 * abs + penalty.l2 * squares
     }
 
     fn penalty_gradients(&mut self) {

@@ -3,90 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::graph::op::{Bits, Mismatch, Op, Signature, op_stream};
+use crate::graph::node::{Graph, Node, Origin, Value, Var};
+use crate::graph::op::{Bits, Mismatch, Op, op_stream};
 use crate::graph::param::{Init, ParamDecl, Params, Penalty};
 use crate::graph::per_step::{self, PerStep};
 use crate::graph::precision::Precision;
 use crate::rng::Stream;
 use crate::shape::Shape;
 
-/// A value of the graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Var(pub usize);
-
 /// Training and inference are two graphs over the same parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Train,
     Eval,
-}
-
-/// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Filled from outside before each run.
-    Input,
-    /// Parameter number.
-    Param(usize),
-    /// Output `output` of node `node`.
-    Node { node: usize, output: usize },
-    /// The same numbers under another shape.
-    Alias(Var),
-}
-
-#[derive(Clone, Debug)]
-pub struct Value {
-    pub shape: Shape,
-    pub origin: Origin,
-}
-
-#[derive(Clone, Debug)]
-pub struct Node {
-    pub op: Arc<dyn Op>,
-    pub inputs: Vec<Var>,
-    pub outputs: Vec<Var>,
-    pub signature: Signature,
-    /// Path of the layer that pushed it.
-    pub layer: String,
-    /// What was fused into the op, in the order in which it is done.
-    pub fused: Vec<Fused>,
-}
-
-/// An op that another one does along with its own work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fused {
-    pub op: &'static str,
-    /// Path of the layer that pushed it.
-    pub layer: String,
-}
-
-/// Values and nodes in the order of computation.
-#[derive(Clone, Debug, Default)]
-pub struct Graph {
-    pub values: Vec<Value>,
-    pub nodes: Vec<Node>,
-}
-
-impl Graph {
-    pub fn shape(&self, var: Var) -> &Shape {
-        &self.values[var.0].shape
-    }
-
-    /// The value that holds the numbers: aliases followed.
-    pub fn root(&self, mut var: Var) -> Var {
-        while let Origin::Alias(of) = self.values[var.0].origin {
-            var = of;
-        }
-        var
-    }
-
-    /// The node that computes a value, if a node does.
-    pub fn producer(&self, var: Var) -> Option<&Node> {
-        match self.values[self.root(var).0].origin {
-            Origin::Node { node, .. } => Some(&self.nodes[node]),
-            _ => None,
-        }
-    }
 }
 
 /// A size that no machine can hold is a mistake of the config, and one that cannot even be counted
@@ -114,12 +43,18 @@ pub struct Builder<'a> {
     within: String,
     /// Parameters of the current layer are trained.
     trainable: bool,
+    /// Moving statistics stay as they are, also in training.
+    statistics_kept: bool,
+    /// Which of several uses of a network is lowered: each draws random numbers of its own.
+    pass: &'static str,
     /// The one value of each parameter: gradients of all its uses add up there.
     weights: BTreeMap<usize, Var>,
     masks: BTreeMap<Var, Var>,
     vocabularies: BTreeMap<Var, usize>,
     /// Losses that layers add: one number per sample, and what it counts in the sum.
     losses: Vec<(Var, f32)>,
+    /// What stands in the place of draws from distributions, if they are given from outside.
+    latents: Option<Vec<Var>>,
 }
 
 impl<'a> Builder<'a> {
@@ -134,10 +69,13 @@ impl<'a> Builder<'a> {
             owner: String::new(),
             within: String::new(),
             trainable: true,
+            statistics_kept: false,
+            pass: "",
             weights: BTreeMap::new(),
             masks: BTreeMap::new(),
             vocabularies: BTreeMap::new(),
             losses: vec![],
+            latents: None,
         }
     }
 
@@ -196,6 +134,7 @@ impl<'a> Builder<'a> {
             masks: BTreeMap::new(),
             vocabularies: BTreeMap::new(),
             losses: vec![],
+            latents: None,
             ..*self
         };
         let input = inner.input(Shape::batch(dims));
@@ -226,6 +165,22 @@ impl<'a> Builder<'a> {
             places.push(place);
         }
         Ok(places[output.0])
+    }
+
+    /// What follows uses batch statistics as in training, but leaves moving ones as they are: the network is
+    /// another one's judge, and not trained.
+    pub fn keep_statistics(&mut self, kept: bool) {
+        self.statistics_kept = kept;
+    }
+
+    /// Whether moving statistics stay as they are.
+    pub fn statistics_kept(&self) -> bool {
+        self.statistics_kept
+    }
+
+    /// What follows is another use of layers that were lowered before.
+    pub fn begin_pass(&mut self, pass: &'static str) {
+        self.pass = pass;
     }
 
     /// Whether the current layer's parameters are trained: a frozen batch normalization infers.
@@ -265,6 +220,24 @@ impl<'a> Builder<'a> {
         std::mem::take(&mut self.losses)
     }
 
+    /// From here on what would be drawn from a distribution is given from outside.
+    pub fn open_latents(&mut self) {
+        self.latents = Some(vec![]);
+    }
+
+    /// The value in the place of a draw of this value's shape, if it is given from outside.
+    pub fn latent(&mut self, like: Var) -> Option<Var> {
+        self.latents.as_ref()?;
+        let input = self.input(self.shape(like).clone());
+        self.latents.as_mut()?.push(input);
+        Some(input)
+    }
+
+    /// What stands in the place of draws, in their order.
+    pub fn latents(&self) -> &[Var] {
+        self.latents.as_deref().unwrap_or_default()
+    }
+
     /// A value filled from outside.
     pub fn input(&mut self, shape: Shape) -> Var {
         self.value(shape, Origin::Input)
@@ -291,6 +264,24 @@ impl<'a> Builder<'a> {
         self.declare(name, shape.into(), init, false, None)
     }
 
+    /// Numbers that a forward step updates for the next run: zeros at the start of a walk
+    /// ([`crate::exec::Session::begin_walk`]).
+    pub fn carried(&mut self, name: &str, shape: impl Into<Vec<usize>>) -> Result<Var, Mismatch> {
+        #[derive(Debug)]
+        struct Zeros;
+        impl Init for Zeros {
+            fn fill(&self, _: &[usize], _: u64, _: &str, out: &mut [f32]) {
+                out.fill(0.0);
+            }
+        }
+        let init: Arc<dyn Init> = Arc::new(Zeros);
+        let state = self.declare(name, shape.into(), &init, false, None)?;
+        if let Origin::Param(index) = self.graph.values[state.0].origin {
+            self.params.decls[index].carried = true;
+        }
+        Ok(state)
+    }
+
     fn declare(
         &mut self,
         name: &str,
@@ -313,7 +304,8 @@ impl<'a> Builder<'a> {
             }
             None => {
                 let init = init.clone();
-                self.params.decls.push(ParamDecl { path, shape: shape.clone(), init, trainable, penalty });
+                let shape = shape.clone();
+                self.params.decls.push(ParamDecl { path, shape, init, trainable, carried: false, penalty });
                 self.params.decls.len() - 1
             }
         };
@@ -374,10 +366,9 @@ impl<'a> Builder<'a> {
 
     /// Random numbers for an op of the current layer.
     pub fn stream(&self) -> Stream {
-        match self.within.strip_suffix('/') {
-            Some(within) => op_stream(self.seed, &format!("{}/{within}", self.scope)),
-            None => op_stream(self.seed, &self.scope),
-        }
+        let within = self.within.strip_suffix('/').map_or(String::new(), |within| format!("/{within}"));
+        let pass = if self.pass.is_empty() { String::new() } else { format!("#{}", self.pass) };
+        op_stream(self.seed, &format!("{}{within}{pass}", self.scope))
     }
 
     fn value(&mut self, shape: Shape, origin: Origin) -> Var {

@@ -1,6 +1,7 @@
 //! The static graph that layers lower to: values, ops, parameters.
 
 pub mod build;
+pub mod node;
 pub mod op;
 pub mod param;
 pub mod per_step;
@@ -8,7 +9,8 @@ pub mod precision;
 #[cfg(test)]
 pub mod twin;
 
-pub use build::{Builder, Fused, Graph, Mode, Node, Value, Var, check_size};
+pub use build::{Builder, Mode, check_size};
+pub use node::{Fused, Graph, Node, Value, Var};
 pub use op::{Backward, Bits, Ctx, Forward, Grad, Mismatch, Op, Scratch, Signature};
 pub use param::{Init, ParamDecl, Params, Penalty};
 pub use precision::Precision;

@@ -34,6 +34,9 @@ pub struct ParamDecl {
     pub init: Arc<dyn Init>,
     /// Trained by the optimizer; moving statistics are not.
     pub trainable: bool,
+    /// Carried from one run of a program to the next, from zeros at the start of a walk: no weight, and no
+    /// part of a checkpoint.
+    pub carried: bool,
     pub penalty: Option<Penalty>,
 }
 
@@ -78,8 +81,8 @@ impl Params {
 
     /// Number of weights, trainable and not.
     pub fn counts(&self) -> (usize, usize) {
-        let count =
-            |trainable| self.decls.iter().filter(|d| d.trainable == trainable).map(ParamDecl::size).sum();
+        let weights = || self.decls.iter().filter(|d| !d.carried);
+        let count = |trainable| weights().filter(|d| d.trainable == trainable).map(ParamDecl::size).sum();
         (count(true), count(false))
     }
 }

@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, IxDyn};
 
-use crate::graph::build::{Graph, Origin, Var};
+use crate::graph::node::{Graph, Origin, Var};
 
 /// What a twin may depend on besides its inputs.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,8 @@
 //! waited for: the others do its tasks.
 //!
 //! Workers spin shortly for the next job, then yield, then park; while somebody holds [`Awake`],
-//! as a training step does, they only yield: one wake-up serves all jobs of the step.
+//! as a training step does, they only yield: one wake-up serves all jobs of the step. After a step that
+//! had no job for them, as those of small networks, they are left asleep until there is one.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -40,6 +41,8 @@ struct Shared {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     /// How many [`Awake`] there are: no worker parks meanwhile.
     awake: AtomicUsize,
+    /// The last [`Awake`] saw no job, and none came since.
+    idle: AtomicBool,
     parked: Vec<AtomicBool>,
     clock: Clock,
 }
@@ -102,6 +105,7 @@ impl Pool {
             quit: AtomicBool::new(false),
             panic: Mutex::new(None),
             awake: AtomicUsize::new(0),
+            idle: AtomicBool::new(false),
             parked: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             clock: Clock::default(),
         });
@@ -123,11 +127,16 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Wakes the workers, and keeps them from parking until the guard is dropped.
+    /// Wakes the workers, and keeps them from parking until the guard is dropped; not if the guard before saw
+    /// no job.
     pub fn awake(&self) -> Awake<'_> {
-        self.shared.awake.fetch_add(1, Ordering::SeqCst);
-        self.unpark();
-        Awake(&self.shared)
+        let shared = &*self.shared;
+        let waking = !shared.idle.swap(true, Ordering::SeqCst);
+        if waking {
+            shared.awake.fetch_add(1, Ordering::SeqCst);
+            self.unpark();
+        }
+        Awake { shared, waking }
     }
 
     fn unpark(&self) {
@@ -169,6 +178,7 @@ impl Pool {
         for (thread, stretch) in shared.stretches.iter().enumerate() {
             stretch.set(tasks * thread / threads, tasks * (thread + 1) / threads);
         }
+        shared.idle.store(false, Ordering::SeqCst);
         let number = (shared.state.load(Ordering::Relaxed) & !(OPEN | INSIDE)).wrapping_add(NEXT_JOB);
         shared.state.store(number | OPEN, Ordering::SeqCst);
         self.unpark();
@@ -184,12 +194,17 @@ impl Pool {
     }
 }
 
-/// While it lives, no worker of the pool parks.
-pub struct Awake<'a>(&'a Shared);
+/// While it lives, no worker of the pool that is awake parks.
+pub struct Awake<'a> {
+    shared: &'a Shared,
+    waking: bool,
+}
 
 impl Drop for Awake<'_> {
     fn drop(&mut self) {
-        self.0.awake.fetch_sub(1, Ordering::SeqCst);
+        if self.waking {
+            self.shared.awake.fetch_sub(1, Ordering::SeqCst);
+        }
     }
 }
 
@@ -393,6 +408,19 @@ mod tests {
             std::thread::yield_now();
         }
         pool.run(9, |_| {});
+    }
+
+    #[test]
+    fn a_step_without_jobs_wakes_nobody_in_the_next() {
+        let pool = Pool::new(2);
+        assert!(pool.awake().waking, "the first may have jobs");
+        assert!(!pool.awake().waking);
+        assert!(!pool.awake().waking);
+        // One task is the caller's own.
+        pool.run(1, |_| {});
+        assert!(!pool.awake().waking);
+        pool.run(2, |_| {});
+        assert!(pool.awake().waking);
     }
 
     #[test]

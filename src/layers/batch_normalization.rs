@@ -73,6 +73,7 @@ impl BatchNormalization {
         inputs.push(g.state("moving_variance", [channels], &self.moving_variance_initializer)?);
         let form = Form { channels, scale, center, epsilon, tail: Tail::default() };
         if g.mode() == Mode::Train && g.trainable() {
+            let momentum = if g.statistics_kept() { 1.0 } else { momentum };
             g.push(BatchNorm { form, momentum }, &inputs)
         } else {
             g.push(BatchNormInference { form }, &inputs)

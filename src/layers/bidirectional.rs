@@ -57,6 +57,11 @@ fn read(f: &mut Fields<'_>) -> Box<dyn Layer> {
         let message = "must not have `go_backwards`: one of both directions does";
         f.error("layer", message, Some("leave it out".into()));
     }
+    if layer.stateful {
+        let message =
+            "must not have `stateful`: the way back begins at the end, where nothing has come from yet";
+        f.error("layer", message, Some("leave it out".into()));
+    }
     Box::new(Bidirectional { layer: *layer, merge_mode })
 }
 

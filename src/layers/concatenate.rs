@@ -2,7 +2,7 @@
 //! must be equal. x `[N, ..., Di, ...]`, y `[N, ..., sum of Di, ...]`. Keras: `layers.Concatenate`.
 
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Arity, Layer, LayerEntry, axes, masks};
+use crate::layers::{Arity, Layer, LayerEntry, Reach, axes, masks};
 use crate::ops::concatenate::Concatenate as Op;
 use crate::shape::Shape;
 
@@ -34,6 +34,10 @@ impl Layer for Concatenate {
 
     fn arity(&self) -> Arity {
         Arity::Many
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Step
     }
 }
 

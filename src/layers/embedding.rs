@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::fields::Fields;
 use crate::graph::{Builder, Init, Mismatch, Penalty, Var};
-use crate::layers::{Layer, LayerEntry, one};
+use crate::layers::{Layer, LayerEntry, Reach, one};
 use crate::ops::embedding::Embedding as Op;
 use crate::ops::mask::NotZero;
 use crate::{initializers, regularizers};
@@ -50,6 +50,10 @@ impl Layer for Embedding {
             mask_padding(g, x, y)?;
         }
         Ok(y)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Step
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::config::fields::Fields;
 use crate::graph::{Builder, Init, Mismatch, Penalty, Var};
-use crate::layers::{Layer, LayerEntry, axes, one};
+use crate::layers::{Layer, LayerEntry, Reach, axes, one};
 use crate::ops::group_norm::GroupNorm;
 use crate::{initializers, regularizers};
 
@@ -80,6 +80,10 @@ impl Layer for GroupNormalization {
 
     fn passes_mask(&self) -> bool {
         true
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Sample
     }
 }
 

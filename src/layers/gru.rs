@@ -38,4 +38,6 @@ crate::battery! {
     "type = \"GRU\"\nunits = 17\ngo_backwards = true\nuse_bias = false\nreset_after = false" on [2, 3];
     "type = \"GRU\"\nunits = 2\nrecurrent_activation = \"hard_sigmoid\"\nreset_after = false\nrecurrent_dropout = 0.4" on [3, 2];
     "type = \"GRU\"\nunits = 2\nreturn_sequences = true\nrecurrent_dropout = 0.4\nreset_after = false" on [3, 2];
+    "type = \"GRU\"\nunits = 3\nstateful = true\nreturn_sequences = true" on [4, 2];
+    "type = \"GRU\"\nunits = 2\nstateful = true\nreset_after = false" on [4, 2];
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::config::fields::Fields;
 use crate::config::read::OneOrMany;
 use crate::graph::{Builder, Init, Mismatch, Penalty, Var};
-use crate::layers::{Layer, LayerEntry, axes, one};
+use crate::layers::{Layer, LayerEntry, Reach, axes, one};
 use crate::ops::layer_norm::LayerNorm;
 use crate::shape::Shape;
 use crate::{initializers, regularizers};
@@ -83,6 +83,10 @@ impl Layer for LayerNormalization {
 
     fn passes_mask(&self) -> bool {
         true
+    }
+
+    fn reach(&self) -> Reach {
+        if matches!(self.axis[..], [-1 | 2]) { Reach::Step } else { Reach::Sample }
     }
 }
 

@@ -57,4 +57,6 @@ crate::battery! {
     "type = \"LSTM\"\nunits = 2\nreturn_sequences = true\ndropout = 0.5\nrecurrent_dropout = 0.4" on [4, 2];
     "type = \"LSTM\"\nunits = 3\nrecurrent_dropout = 0.5\nseed = 2" on [3, 2];
     "type = \"LSTM\"\nunits = 2\nreturn_sequences = true" on [1, 2];
+    "type = \"LSTM\"\nunits = 3\nstateful = true\nreturn_sequences = true\nrecurrent_dropout = 0.5" on [4, 2];
+    "type = \"LSTM\"\nunits = 2\nstateful = true" on [4, 2];
 }

@@ -1,7 +1,8 @@
 //! What the merging layers share: several inputs of one shape, one op.
 
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Arity, Layer, masks};
+use crate::layers::{Arity, Layer, Reach, masks};
+use crate::ops::channel_scale::ChannelScale;
 use crate::ops::merge::Merge;
 
 /// A layer that combines its inputs element by element.
@@ -10,7 +11,10 @@ pub struct Merging(pub Merge);
 
 impl Layer for Merging {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
-        let y = g.push(self.0, x)?;
+        let y = match (self.0, scales(g, x)) {
+            (Merge::Multiply, Some((scale, inputs))) => g.push(scale, &inputs)?,
+            _ => g.push(self.0, x)?,
+        };
         masks::merged(g, x, y)?;
         Ok(y)
     }
@@ -18,6 +22,17 @@ impl Layer for Merging {
     fn arity(&self) -> Arity {
         Arity::Many
     }
+
+    fn reach(&self) -> Reach {
+        Reach::Step
+    }
+}
+
+/// Two inputs of which one has a factor for each channel of the other, which comes first then.
+fn scales(g: &Builder<'_>, x: &[Var]) -> Option<(ChannelScale, [Var; 2])> {
+    let &[a, b] = x else { return None };
+    let pair = |x, s| Some((ChannelScale::of(g.shape(x), g.shape(s))?, [x, s]));
+    pair(a, b).or_else(|| pair(b, a))
 }
 
 #[cfg(test)]

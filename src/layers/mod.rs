@@ -81,7 +81,9 @@ mod relu;
 mod repeat_vector;
 mod rescaling;
 mod reshape;
+mod resizing;
 mod rms_normalization;
+mod sampling;
 mod separable_conv;
 mod separable_conv1d;
 mod separable_conv2d;
@@ -130,8 +132,19 @@ pub trait Layer: Debug + Send + Sync {
         None
     }
 
+    /// How far along a sequence it looks in inference.
+    fn reach(&self) -> Reach {
+        if self.passes_mask() { Reach::Step } else { Reach::Sample }
+    }
+
     /// Whether it moves in training what a picture shows, so that a mask would have to move along.
     fn moves_pixels(&self) -> bool {
+        false
+    }
+
+    /// Whether its weights `mean` and `variance` are those of the training part's inputs, channel by
+    /// channel, taken before training; Keras: `adapt`.
+    fn adapts(&self) -> bool {
         false
     }
 }
@@ -156,6 +169,17 @@ pub enum Arity {
     UpTo(usize),
     /// Two or more: merges.
     Many,
+}
+
+/// What a time step of a layer's output depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// That step of the input alone.
+    Step,
+    /// Other steps of the sample too, or the step's place in it.
+    Sample,
+    /// All steps before it, also those of the samples before, whose state goes on.
+    Walk,
 }
 
 /// A layer's row in the table.
@@ -226,7 +250,9 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         repeat_vector::ENTRY,
         rescaling::ENTRY,
         reshape::ENTRY,
+        resizing::ENTRY,
         rms_normalization::ENTRY,
+        sampling::ENTRY,
         separable_conv1d::ENTRY,
         separable_conv2d::ENTRY,
         simple_rnn::ENTRY,
@@ -262,7 +288,9 @@ mod tests {
 
     #[test]
     fn outputs_and_gradients_are_keras_s() {
-        let files = ["layers.json", "recurrent.json", "attention.json", "families.json"].map(golden::load);
+        let files =
+            ["layers.json", "recurrent.json", "attention.json", "families.json", "preprocessing.json"]
+                .map(golden::load);
         let mut compared = 0;
         for case in files.iter().flat_map(golden::cases) {
             let name = golden::text(case, "name");

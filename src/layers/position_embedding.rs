@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::config::fields::Fields;
 use crate::graph::{Builder, Init, Mismatch, Var};
 use crate::initializers;
-use crate::layers::{Layer, LayerEntry, axes, one};
+use crate::layers::{Layer, LayerEntry, Reach, axes, one};
 use crate::ops::broadcast::Broadcast;
 use crate::shape::Shape;
 
@@ -57,6 +57,10 @@ impl Layer for PositionEmbedding {
 
     fn passes_mask(&self) -> bool {
         true
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Sample
     }
 }
 

@@ -5,7 +5,7 @@
 //! added to its input.
 
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Layer, LayerEntry, axes, one};
+use crate::layers::{Layer, LayerEntry, Reach, axes, one};
 use crate::ops::add_positions::AddPositions;
 
 pub const ENTRY: LayerEntry = LayerEntry {
@@ -39,6 +39,10 @@ impl Layer for PositionalEncoding {
 
     fn passes_mask(&self) -> bool {
         true
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Sample
     }
 }
 

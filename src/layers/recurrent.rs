@@ -5,6 +5,10 @@
 //! steps' products with the kernel are one product. With `go_backwards` the steps are taken from the last to
 //! the first, and come out in that order. A masked step leaves the state as it is.
 //!
+//! `stateful`: in evaluation and `generate` the samples are taken as stretches of one long sequence, and the state
+//! goes on from each to the next. In training each begins with zeros: that is what differs from Keras, where
+//! `stateful` carries it there too, from batch to batch, which must not be shuffled.
+//!
 //! `dropout` drops inputs, `recurrent_dropout` the state before the recurrent product, gate by gate: both the
 //! same at all steps of a sample.
 
@@ -15,12 +19,12 @@ use crate::config::fields::Fields;
 use crate::config::registry::{Entry, Registry};
 use crate::graph::{Builder, Init, Mismatch, Mode, Penalty, Precision, Var};
 use crate::initializers;
-use crate::layers::{Layer, gru, lstm, one, simple_rnn};
+use crate::layers::{Layer, Reach, gru, lstm, one, simple_rnn};
 use crate::ops::dropout::{Draws, Dropout, DropoutFactors};
 use crate::ops::function::Function;
 use crate::ops::matmul::MatMul;
 use crate::ops::matmul_bf16::MatMulBf16;
-use crate::ops::recurrent::{Cell, Optional, Recurrent};
+use crate::ops::recurrent::{Cell, Optional, Recurrent, Walk};
 use crate::ops::time::Reverse;
 use crate::regularizers;
 use crate::shape::Shape;
@@ -62,19 +66,20 @@ pub struct Recurrence {
     seed: Option<u64>,
     pub return_sequences: bool,
     pub go_backwards: bool,
+    pub stateful: bool,
 }
 
 impl Recurrence {
     /// The keys that all have; `recurrent_activation` only where there are gates.
     pub fn read(f: &mut Fields<'_>, cell: Cell) -> Recurrence {
-        let refused = [
-            ("return_state", "a layer has one output: its states go nowhere"),
-            ("stateful", "every sequence begins with a state of zeros"),
-        ];
-        for (key, why) in refused {
-            if f.key(key).optional() == Some(true) {
-                f.error(key, format!("is not supported: {why}"), Some("leave it out".into()));
-            }
+        if f.key("return_state").optional() == Some(true) {
+            let message = "is not supported: a layer has one output, and its states go nowhere";
+            f.error("return_state", message, Some("leave it out".into()));
+        }
+        let (stateful, go_backwards) = (f.key("stateful").or(false), f.key("go_backwards").or(false));
+        if stateful && go_backwards {
+            let message = "does not go with `go_backwards`: a state that goes on would come from the future";
+            f.error("stateful", message, Some("leave one of them out".into()));
         }
         Recurrence {
             cell,
@@ -95,7 +100,8 @@ impl Recurrence {
             recurrent_dropout: f.key("recurrent_dropout").within(0.0, 1.0).or(0.0),
             seed: f.key("seed").optional(),
             return_sequences: f.key("return_sequences").or(false),
-            go_backwards: f.key("go_backwards").or(false),
+            go_backwards,
+            stateful,
         }
     }
 
@@ -144,8 +150,15 @@ impl Recurrence {
         let bias = bias.filter(|_| two_biases);
         let has = Optional { bias: bias.is_some(), mask: mask.is_some(), factors: factors.is_some() };
         let op = Recurrent::new(self.cell, [steps, self.units], functions, self.return_sequences, has);
-        let inputs = [z, recurrent].into_iter().chain(bias).chain(mask).chain(factors);
-        let y = g.push(op, &inputs.collect::<Vec<_>>())?;
+        let mut inputs: Vec<Var> =
+            [z, recurrent].into_iter().chain(bias).chain(mask).chain(factors).collect();
+        let y = if self.stateful && g.mode() == Mode::Eval {
+            let walk = Walk::new(op);
+            inputs.push(g.carried("state", walk.state())?);
+            g.push(walk, &inputs)?
+        } else {
+            g.push(op, &inputs)?
+        };
         if let Some(mask) = mask.filter(|_| self.return_sequences) {
             g.set_mask(y, mask);
         }
@@ -170,6 +183,10 @@ impl Recurrence {
 impl Layer for Recurrence {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         self.lower_in(g, one(x), self.go_backwards)
+    }
+
+    fn reach(&self) -> Reach {
+        if self.stateful { Reach::Walk } else { Reach::Sample }
     }
 }
 

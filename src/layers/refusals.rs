@@ -181,7 +181,21 @@ fn sequences() {
         ("type = \"SimpleRNN\"\nunits = 0", &[&[4, 2]], &["at least 1, got 0"]),
         ("type = \"GRU\"\nunits = 2\nactivation = \"softmax\"", &[&[4, 2]], &["`activation`", "each number"]),
         ("type = \"LSTM\"\nunits = 2\nreturn_state = true", &[&[4, 2]], &["`return_state`", "one output"]),
-        ("type = \"LSTM\"\nunits = 2\nstateful = true", &[&[4, 2]], &["`stateful`", "zeros"]),
+        (
+            "type = \"LSTM\"\nunits = 2\nstateful = true\ngo_backwards = true",
+            &[&[4, 2]],
+            &["`stateful`", "`go_backwards`"],
+        ),
+        (
+            "type = \"Bidirectional\"\nlayer = { type = \"LSTM\", units = 2, stateful = true }",
+            &[&[4, 2]],
+            &["`layer`", "`stateful`"],
+        ),
+        (
+            "type = \"TimeDistributed\"\nlayer = { type = \"GRU\", units = 2, stateful = true }",
+            &[&[4, 3, 2]],
+            &["`layer`", "`stateful`"],
+        ),
         ("type = \"LSTM\"\nunits = 2\ndropout = 1.0", &[&[4, 2]], &["[0, 1)", "got 1"]),
         ("type = \"SimpleRNN\"\nunits = 2\nreset_after = true", &[&[4, 2]], &["reset_after"]),
         ("type = \"Bidirectional\"", &[&[4, 2]], &["needs `layer`"]),

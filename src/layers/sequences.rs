@@ -2,7 +2,7 @@
 
 use crate::graph::Mode;
 use crate::testing::battery::{LayerCase, Run};
-use crate::testing::golden::all_close;
+use crate::testing::golden::{self, all_close};
 
 /// The battery, with steps of each of the three samples that do not count.
 fn check_masked(toml: &str, inputs: &[&[usize]]) {
@@ -26,6 +26,7 @@ fn masked_steps_leave_the_state_as_it_is() {
         "type = \"LSTM\"\nunits = 2",
         "type = \"LSTM\"\nunits = 2\nreturn_sequences = true\nrecurrent_dropout = 0.5",
         "type = \"LSTM\"\nunits = 17\ngo_backwards = true",
+        "type = \"LSTM\"\nunits = 2\nstateful = true",
         "type = \"GRU\"\nunits = 2",
         "type = \"GRU\"\nunits = 2\nreturn_sequences = true\nrecurrent_dropout = 0.5",
         "type = \"GRU\"\nunits = 2\nreset_after = false\nrecurrent_dropout = 0.5",
@@ -39,10 +40,12 @@ fn masked_steps_leave_the_state_as_it_is() {
 
 /// As [`LayerCase::run_with`], with numbers from a sine.
 fn run(case: &LayerCase, x: &[f64], cotangent: &[f64], samples: usize, threads: usize) -> Run {
-    let weights = |name: &str, len: usize| {
-        Some((0..len).map(|i| f64::from((i as f64 * 0.7 + name.len() as f64).sin() as f32) * 0.4).collect())
-    };
-    case.run_with(&[x], cotangent, samples, samples, threads, true, weights)
+    case.run_with(&[x], cotangent, samples, samples, threads, true, numbers)
+}
+
+/// Weights from a sine.
+fn numbers(name: &str, len: usize) -> Option<Vec<f64>> {
+    Some((0..len).map(|i| f64::from((i as f64 * 0.7 + name.len() as f64).sin() as f32) * 0.4).collect())
 }
 
 #[test]
@@ -85,5 +88,83 @@ fn a_batch_is_its_samples_on_any_number_of_threads() {
         for (sums, (name, gradient)) in sums.iter().zip(&whole.weight_grads) {
             all_close(gradient, sums, 1e-5, &format!("{layer}: gradient of {name}"));
         }
+    }
+}
+
+#[test]
+fn a_walk_in_windows_is_one_long_sequence() {
+    let (windows, steps, features) = (6, 5, 3);
+    for layer in [
+        "type = \"SimpleRNN\"\nunits = 17",
+        "type = \"LSTM\"\nunits = 17",
+        "type = \"LSTM\"\nunits = 4\nactivation = \"relu\"",
+        "type = \"GRU\"\nunits = 17",
+        "type = \"GRU\"\nunits = 17\nreset_after = false",
+    ] {
+        let case = |keys: &str, steps: usize| {
+            let mut case = LayerCase::new(&format!("{layer}{keys}"), &[&[steps, features]]);
+            case.mode = Mode::Eval;
+            case
+        };
+        let x: Vec<f64> =
+            (0..windows * steps * features).map(|i| f64::from((i as f32 * 1.3).sin())).collect();
+        let sequences = "\nreturn_sequences = true";
+        let long = case(sequences, windows * steps);
+        let expected = run(&long, &x, &vec![1.0; long.output_shape().size()], 1, 1).output;
+        let units = expected.len() / (windows * steps);
+
+        // In batches of two windows; what one run leaves is what the next begins with.
+        let walk = case(&format!("{sequences}\nstateful = true"), steps);
+        let mut state = vec![0.0; 2 * units];
+        let mut output = vec![];
+        for x in x.chunks(2 * steps * features) {
+            let weights = |name: &str, len: usize| match name {
+                "state" => Some(state[..len].to_vec()),
+                _ => numbers(name, len),
+            };
+            let run = walk.run_with(&[x], &vec![1.0; 2 * steps * units], 2, 2, 2, true, weights);
+            output.extend(run.output);
+            state = run.weights.into_iter().find(|(name, _)| name == "state").unwrap().1;
+        }
+        assert_eq!(output, expected, "{layer}");
+        assert_eq!(
+            state[..units],
+            expected[expected.len() - units..],
+            "{layer}: the state is the last output"
+        );
+
+        // Without `return_sequences` each window gives its last step.
+        let last = case("\nstateful = true", steps);
+        let from_zeros =
+            |name: &str, len| if name == "state" { Some(vec![0.0; len]) } else { numbers(name, len) };
+        let run = last.run_with(&[&x], &vec![1.0; windows * units], windows, windows, 1, true, from_zeros);
+        for (window, y) in run.output.chunks(units).enumerate() {
+            assert_eq!(
+                y,
+                &expected[((window + 1) * steps - 1) * units..][..units],
+                "{layer}: window {window}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_walk_is_keras_s() {
+    let file = golden::load("stateful.json");
+    for case in golden::cases(&file) {
+        let name = golden::text(case, "name");
+        let flat = |value: &serde_json::Value| golden::tensor(value).iter().copied().collect::<Vec<f64>>();
+        let x = golden::tensor(&case["input"]);
+        let mut layer = LayerCase::new(golden::text(case, "toml"), &[&x.shape()[1..]]);
+        layer.mode = Mode::Eval;
+        layer.mask = case.get("mask").map(flat);
+        let weights = |weight: &str, len: usize| match weight {
+            "state" => Some(vec![0.0; len]),
+            _ => Some(flat(&case["weights"][weight])),
+        };
+        let (expected, samples) = (flat(&case["output"]), x.shape()[0]);
+        let cotangent = vec![1.0; expected.len()];
+        let run = layer.run_with(&[&flat(&case["input"])], &cotangent, samples, samples, 2, true, weights);
+        all_close(&run.output, &expected, 1e-5, name);
     }
 }

@@ -25,4 +25,6 @@ crate::battery! {
     "type = \"SimpleRNN\"\nunits = 17\ngo_backwards = true" on [2, 3];
     "type = \"SimpleRNN\"\nunits = 3\ndropout = 0.5\nrecurrent_dropout = 0.4\nseed = 3" on [4, 2];
     "type = \"SimpleRNN\"\nunits = 3\nreturn_sequences = true" on [1, 1];
+    "type = \"SimpleRNN\"\nunits = 2\nstateful = true\nreturn_sequences = true" on [4, 2];
+    "type = \"SimpleRNN\"\nunits = 3\nstateful = true" on [4, 2];
 }

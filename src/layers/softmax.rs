@@ -1,7 +1,7 @@
 //! Softmax: `y = e^x / sum e^x` along an axis, the last by default. Keras: `layers.Softmax`.
 
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Layer, LayerEntry, axes, one};
+use crate::layers::{Layer, LayerEntry, Reach, axes, one};
 use crate::ops::softmax::Softmax as Op;
 
 pub const ENTRY: LayerEntry = LayerEntry {
@@ -28,6 +28,10 @@ impl Layer for Softmax {
 
     fn passes_mask(&self) -> bool {
         true
+    }
+
+    fn reach(&self) -> Reach {
+        if matches!(self.axis, -1 | 2) { Reach::Step } else { Reach::Sample }
     }
 }
 

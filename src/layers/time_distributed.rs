@@ -4,7 +4,7 @@
 use crate::config::fields::Fields;
 use crate::diag::Diag;
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Arity, LAYERS, Layer, LayerEntry, one};
+use crate::layers::{Arity, LAYERS, Layer, LayerEntry, Reach, one};
 
 pub const ENTRY: LayerEntry = LayerEntry {
     name: "TimeDistributed",
@@ -27,6 +27,14 @@ fn read(f: &mut Fields<'_>) -> Box<dyn Layer> {
     }
     if layer.as_ref().is_some_and(|layer| layer.arity() == Arity::Many) {
         f.error("layer", "must take one input", None);
+    }
+    if layer.as_ref().is_some_and(|layer| layer.adapts()) {
+        let hint = "put it before this layer: it works on each step anyway".to_string();
+        f.error("layer", "must not be one that is fitted to the data", Some(hint));
+    }
+    if layer.as_ref().is_some_and(|layer| layer.reach() == Reach::Walk) {
+        let message = "must not have `stateful`: each step is a sample by itself";
+        f.error("layer", message, Some("leave it out".into()));
     }
     Box::new(TimeDistributed { layer })
 }

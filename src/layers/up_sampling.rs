@@ -5,7 +5,7 @@ use crate::config::fields::Fields;
 use crate::graph::{Builder, Mismatch, Var, check_size};
 use crate::layers::sides::box_size;
 use crate::layers::{Layer, axes, one};
-use crate::ops::bilinear::Bilinear;
+use crate::ops::resize::Resize;
 use crate::ops::up_sampling::UpSampling as Repeat;
 use crate::shape::Shape;
 
@@ -16,8 +16,9 @@ pub struct UpSampling<const D: usize> {
     interpolation: Interpolation,
 }
 
+/// What lies between pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Interpolation {
+pub enum Interpolation {
     Nearest,
     Bilinear,
 }
@@ -47,7 +48,8 @@ impl<const D: usize> Layer for UpSampling<D> {
         match self.interpolation {
             Interpolation::Nearest => g.push(Repeat::new(size, channels, factors), &[x]),
             Interpolation::Bilinear => {
-                g.push(Bilinear::new([size[1], size[2]], channels, [factors[1], factors[2]]), &[x])
+                let output = [size[1] * factors[1], size[2] * factors[2]];
+                g.push(Resize::bilinear([size[1], size[2]], output, channels), &[x])
             }
         }
     }

@@ -24,13 +24,19 @@ pub const CROSSENTROPY: Entry<dyn Loss> = Entry {
     about: "yes or no, for each output",
     parse: |f| {
         let (from_logits, smoothing) = (from_logits(f), smoothing(f));
-        Box::new(Binary {
-            from_logits,
-            probability: Crossentropy { smoothing },
-            logit: CrossentropyOfLogit { smoothing },
-        })
+        smoothed(from_logits, smoothing)
     },
 };
+
+/// `binary_crossentropy` without smoothing.
+pub fn binary_crossentropy(from_logits: bool) -> Box<dyn Loss> {
+    smoothed(from_logits, 0.0)
+}
+
+fn smoothed(from_logits: bool, smoothing: f32) -> Box<dyn Loss> {
+    let (probability, logit) = (Crossentropy { smoothing }, CrossentropyOfLogit { smoothing });
+    Box::new(Binary { from_logits, probability, logit })
+}
 
 pub const FOCAL: Entry<dyn Loss> = Entry {
     name: "binary_focal_crossentropy",

@@ -26,6 +26,10 @@ mod rows;
 mod samples;
 mod similarity;
 mod softmax_crossentropy;
+mod wasserstein;
+
+pub use binary::binary_crossentropy;
+pub use wasserstein::wasserstein;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use crate::compile::{Want, compile};
 use crate::config::tree;
 use crate::diag::{At, Diag, Source};
 use crate::exec::Session;
-use crate::graph::build::Origin;
+use crate::graph::node::Origin;
 use crate::graph::twin::{self, TwinCtx};
 use crate::graph::{Graph, Mode, Params};
 use crate::initializers;
@@ -110,6 +110,7 @@ impl Case {
             losses: vec![(loss, 1.0)],
             batch: capacity,
             threads,
+            fixed: vec![],
         };
         let program = compile(graph, &params, &want);
         let mut session = Session::new(&params, vec![program], Arc::new(Pool::new(threads)));
@@ -343,7 +344,8 @@ fn the_first_loss_of_a_small_network_is_keras_s() {
     let loss = LOSSES.make("sparse_categorical_crossentropy").0;
     let loss = loss.lower(&mut g, LossInputs { output, target, weight }).unwrap();
     let inputs = vec![input, target, weight];
-    let want = Want { inputs, outputs: vec![loss], losses: vec![(loss, 1.0)], batch: 16, threads: 1 };
+    let want =
+        Want { inputs, outputs: vec![loss], losses: vec![(loss, 1.0)], batch: 16, threads: 1, fixed: vec![] };
     let program = compile(g.graph, &params, &want);
     let mut session = Session::new(&params, vec![program], Arc::new(Pool::new(1)));
     let narrow =

@@ -1,22 +1,20 @@
 //! The config of a run, read: every section, every mistake in one go.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::callbacks::{Callbacks, Scene};
 use crate::config::fields::Fields;
-use crate::config::names::INPUT;
 use crate::config::overrides;
-use crate::config::tree::{self, Data, Table, Value};
+use crate::config::tree::{self, Table};
 use crate::config::write::{self, Plain};
 use crate::data::{DATASETS, DatasetSpec};
 use crate::diag::{At, Diag, Failure, Result, Source};
 use crate::graph::Precision;
-use crate::model::heads::{self, Head};
+use crate::model::initial_weights::{self, InitialWeights};
 use crate::model::inputs::{self, Input};
-use crate::model::layers::{self, Network, Stored};
-use crate::optim::{LearningRate, OPTIMIZERS, OptimizerSpec};
-use crate::words;
+use crate::model::read_task::{self, Word};
+use crate::model::task::Task;
+use crate::optim::{LearningRate, OptimizerSpec};
 
 /// A whole config.
 #[derive(Debug)]
@@ -44,78 +42,8 @@ pub struct Training {
     /// Of the training program; inference is always f32.
     pub precision: Precision,
     pub precision_at: At,
-}
-
-/// What is trained, and to what end.
-#[derive(Debug)]
-pub enum Task {
-    Supervised(Supervised),
-}
-
-/// One network, judged against targets.
-#[derive(Debug)]
-pub struct Supervised {
-    pub network: Network,
-    /// The target is the input: an autoencoder.
-    pub reconstructs: bool,
-    pub optimizer: Arc<OptimizerSpec>,
-    pub heads: Vec<Head>,
-    pub class_weight: Option<ClassWeight>,
-    pub class_weight_at: At,
-}
-
-impl Supervised {
-    /// Losses besides their sum that stand in the history, by name: none if there is only one.
-    pub fn parts_of_loss(&self) -> Vec<String> {
-        let terms = self.network.terms();
-        if self.heads.len() + terms.len() == 1 {
-            return vec![];
-        }
-        let only = if self.reconstructs { "reconstruction" } else { "prediction" };
-        let heads = self.heads.iter().map(|head| head.name.as_deref().unwrap_or(only));
-        heads.chain(terms.iter().map(|term| term.name)).map(|name| format!("{name}_loss")).collect()
-    }
-
-    /// What is measured over a part, in the history's order, and whether higher is better.
-    pub fn measured(&self) -> Vec<(String, bool)> {
-        let losses = std::iter::once("loss".to_string()).chain(self.parts_of_loss());
-        losses.map(|name| (name, false)).chain(self.heads.iter().flat_map(Head::metric_columns)).collect()
-    }
-}
-
-impl Task {
-    pub fn networks(&self) -> Vec<&Network> {
-        let Task::Supervised(task) = self;
-        vec![&task.network]
-    }
-
-    /// What is measured in every epoch, in the history's order, and whether higher is better.
-    pub fn measured(&self, validation: bool) -> Vec<(String, bool)> {
-        let Task::Supervised(task) = self;
-        let own = task.measured();
-        let validated =
-            own.iter().filter(|_| validation).map(|(name, higher)| (format!("val_{name}"), *higher));
-        [own.clone(), validated.collect()].concat()
-    }
-}
-
-/// The key `task`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
-    /// From inputs to the dataset's targets.
-    Supervised,
-    /// From inputs to themselves.
-    Autoencode,
-}
-words!(Word, Supervised = "supervised", Autoencode = "autoencode");
-
-/// The key `class_weight`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ClassWeight {
-    /// `samples / (classes * samples of the class)`, over the training part.
-    Balanced,
-    /// By class name, or by number; classes not named weigh 1.
-    Given(Vec<(String, f64)>),
+    /// Instead of drawn ones.
+    pub initial_weights: Option<InitialWeights>,
 }
 
 impl Experiment {
@@ -189,20 +117,15 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
     let word = f.key("task").or(Word::Supervised);
     let dataset = read_dataset(&mut f);
     let inputs = read_inputs(&mut f);
-    let network = read_network(&mut f, root, &inputs);
-    let training = read_training(&mut f);
+    let (training, task) = read_task::read(&mut f, word, root, &inputs);
     let validation = dataset.as_ref().is_none_or(|(d, _)| d.has_validation());
-    let (training, learning) = training.unzip();
-    let task = learning.flatten().zip(network).map(|(learning, network)| {
-        let Learning { optimizer, heads, class_weight, class_weight_at } = learning;
-        let reconstructs = word == Word::Autoencode;
-        let task = Supervised { network, reconstructs, optimizer, heads, class_weight, class_weight_at };
-        Task::Supervised(task)
-    });
     let scene = task.as_ref().map(|task| {
-        let Task::Supervised(supervised) = task;
-        let scheduled = matches!(supervised.optimizer.learning_rate, LearningRate::Scheduled(_));
-        Scene { columns: task.measured(validation), scheduled }
+        let scheduled = |o: &OptimizerSpec| matches!(o.learning_rate, LearningRate::Scheduled(_));
+        Scene {
+            columns: task.measured(validation),
+            scheduled: task.optimizers().iter().any(|(_, optimizer)| scheduled(optimizer)),
+            one_optimizer: task.optimizers().len() == 1,
+        }
     });
     let callbacks = match scene {
         Some(scene) => read_callbacks(&mut f, &scene),
@@ -227,7 +150,7 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
     })
 }
 
-fn missing_section(f: &mut Fields<'_>, name: &str, hint: &str) {
+pub(super) fn missing_section(f: &mut Fields<'_>, name: &str, hint: &str) {
     let at = f.place(name);
     f.push(Diag::new(format!("the config needs {name}")).at(&at).hint(hint));
 }
@@ -251,36 +174,11 @@ fn read_inputs(f: &mut Fields<'_>) -> Vec<Input> {
     inputs
 }
 
-fn read_network(f: &mut Fields<'_>, root: &Table, inputs: &[Input]) -> Option<Network> {
-    let blocks = f.raw("blocks");
-    let Some(layers) = f.raw("layers") else {
-        missing_section(f, "[[layers]]", "one [[layers]] table for each layer, each with a `type`");
-        return None;
-    };
-    let names = match inputs {
-        [] => vec![INPUT.to_string()],
-        inputs => inputs.iter().map(|input| input.name.clone()).collect(),
-    };
-    let outputs = heads::outputs(root.get("training"));
-    let source = layers::Source { prefix: String::new(), layers, inputs: names, outputs: &outputs };
-    let mut found = vec![];
-    let (mut networks, Stored { layers, blocks }) = layers::read(&[source], blocks, &mut found);
-    let complete = found.is_empty();
-    found.into_iter().for_each(|d| f.push(d));
-    blocks.into_iter().for_each(|blocks| f.resolve("blocks", blocks));
-    layers.into_iter().for_each(|layers| f.resolve("layers", layers));
-    networks.pop().filter(|_| complete)
-}
-
-/// What `[training]` says of learning from targets.
-struct Learning {
-    optimizer: Arc<OptimizerSpec>,
-    heads: Vec<Head>,
-    class_weight: Option<ClassWeight>,
-    class_weight_at: At,
-}
-
-fn read_training(f: &mut Fields<'_>) -> Option<(Training, Option<Learning>)> {
+/// `[training]`; `rest` reads the keys that not all tasks have.
+pub(super) fn read_training<R>(
+    f: &mut Fields<'_>,
+    rest: impl FnOnce(&mut Fields<'_>) -> R,
+) -> Option<(Training, R)> {
     if !f.has("training") {
         f.allow("training");
         missing_section(f, "[training]", "it needs at least `optimizer` and `loss`");
@@ -292,84 +190,10 @@ fn read_training(f: &mut Fields<'_>) -> Option<(Training, Option<Learning>)> {
         let shuffle = t.key("shuffle").or(true);
         let precision = t.key("precision").or(Precision::Float32);
         let precision_at = t.place("precision");
-        let training = Training { epochs, batch_size, shuffle, precision, precision_at };
-        (training, read_learning(t))
+        let rest = rest(t);
+        let initial_weights = initial_weights::read(t);
+        (Training { epochs, batch_size, shuffle, precision, precision_at, initial_weights }, rest)
     })
-}
-
-fn read_learning(t: &mut Fields<'_>) -> Option<Learning> {
-    let optimizer = read_optimizer(t);
-    let heads = heads::read(t);
-    let class_weight = read_class_weight(t);
-    let class_weight_at = t.place("class_weight");
-    let (optimizer, heads) = (optimizer?, heads?);
-    if heads.len() > 1 && class_weight.is_some() {
-        let hint =
-            "a `sample_weight` column weighs samples for all outputs; `weight` of a loss weighs an output";
-        t.error("class_weight", "needs a single loss", Some(hint.into()));
-    }
-    Some(Learning { optimizer, heads, class_weight, class_weight_at })
-}
-
-fn read_optimizer(t: &mut Fields<'_>) -> Option<Arc<OptimizerSpec>> {
-    let optimizer = t.variant("optimizer", &OPTIMIZERS);
-    if optimizer.is_none() && !t.has("optimizer") {
-        t.error("optimizer", "is missing", Some("for example optimizer = \"adam\"".into()));
-    }
-    let steps: Option<u64> = t.key("gradient_accumulation_steps").at_least(2).optional();
-    optimizer.map(|mut o| {
-        if steps.is_some() && o.gradient_accumulation_steps.is_some() {
-            t.error(
-                "gradient_accumulation_steps",
-                "is set here and in the optimizer",
-                Some("set it once".into()),
-            );
-        }
-        o.gradient_accumulation_steps = steps.or(o.gradient_accumulation_steps);
-        Arc::from(o)
-    })
-}
-
-fn read_class_weight(t: &mut Fields<'_>) -> Option<ClassWeight> {
-    let value = t.raw("class_weight")?;
-    match &value.data {
-        Data::Str(word) if word == "balanced" => {
-            t.resolve("class_weight", Plain::Str(word.clone()));
-            Some(ClassWeight::Balanced)
-        }
-        Data::Table(table) => {
-            // All are read, so that every wrong one is told.
-            let read: Vec<Option<(String, f64)>> =
-                table.entries.iter().map(|e| read_weight(t, &e.key, &e.value)).collect();
-            let weights: Vec<(String, f64)> = read.into_iter().collect::<Option<_>>()?;
-            let plain =
-                weights.iter().map(|(class, weight)| (class.clone(), Plain::Float(*weight))).collect();
-            t.resolve("class_weight", Plain::Table(plain));
-            Some(ClassWeight::Given(weights))
-        }
-        _ => {
-            let hint = Some("\"balanced\", or a table of class = weight".into());
-            t.error(
-                "class_weight",
-                format!("expected \"balanced\" or a table, found {}", value.kind()),
-                hint,
-            );
-            None
-        }
-    }
-}
-
-fn read_weight(t: &mut Fields<'_>, class: &str, value: &Value) -> Option<(String, f64)> {
-    let weight = match value.data {
-        Data::Int(i) => i as f64,
-        Data::Float(x) => x,
-        _ => f64::NAN,
-    };
-    if weight >= 0.0 && weight.is_finite() {
-        return Some((class.to_string(), weight));
-    }
-    t.push(Diag::new(format!("the weight of class `{class}` must be a number of 0 or more")).at(&value.at));
-    None
 }
 
 fn read_callbacks(f: &mut Fields<'_>, scene: &Scene) -> Option<Callbacks> {

@@ -6,7 +6,7 @@ use crate::config::fields::Fields;
 use crate::config::tree::{Data, Value};
 use crate::config::write::Plain;
 use crate::diag::{At, Diag};
-use crate::layers::{Arity, Layer, LayerEntry};
+use crate::layers::{Arity, Layer, LayerEntry, Reach};
 use crate::model::blocks::{self, Block};
 use crate::model::expand::{COMMON, Conditional, Opened, Root, Site, Word, expand};
 use crate::model::scope::{Context, Feed, note};
@@ -26,6 +26,11 @@ impl Network {
     pub fn terms(&self) -> Vec<Term> {
         let term = |node: &LayerNode| node.layer.term().map(|(name, weight)| Term { name, weight });
         self.layers.iter().filter_map(term).collect()
+    }
+
+    /// The first layer whose state goes on from sample to sample, if there is one.
+    pub fn stateful(&self) -> Option<&LayerNode> {
+        self.layers.iter().find(|node| node.layer.reach() == Reach::Walk)
     }
 }
 

@@ -15,6 +15,8 @@ pub struct LayerRow {
     pub parameters: usize,
     /// Of these, trained.
     pub trained: usize,
+    /// `trainable = false`, and it has weights.
+    pub frozen: bool,
     /// Forward multiplications and additions per sample.
     pub flops: f64,
     /// Names of the layers it reads.
@@ -42,7 +44,7 @@ pub fn rows(network: &Network, graph: &Graph, placed: &Placed, params: &Params) 
     };
     let describe = |node: &LayerNode, output: Var| {
         let own = |path: &str| path.strip_prefix(&*node.name).is_some_and(|rest| rest.starts_with('/'));
-        let sizes = || params.decls.iter().filter(|d| own(&d.path));
+        let sizes = || params.decls.iter().filter(|d| own(&d.path) && !d.carried);
         let ops = graph.nodes.iter().filter(|n| n.layer == node.name);
         let flops = ops.map(|n| {
             let shapes = |vars: &[Var]| vars.iter().map(|v| graph.shape(*v).clone()).collect::<Vec<_>>();
@@ -55,6 +57,7 @@ pub fn rows(network: &Network, graph: &Graph, placed: &Placed, params: &Params) 
             output: graph.shape(output).clone(),
             parameters: sizes().map(|d| d.size()).sum(),
             trained: sizes().filter(|d| d.trainable).map(|d| d.size()).sum(),
+            frozen: !node.trainable && sizes().next().is_some(),
             flops: flops.sum(),
             from: node.from.iter().map(name).collect(),
         }

@@ -8,17 +8,20 @@ use crate::diag::{Diag, Result};
 use crate::exec::{Session, machine};
 use crate::graph::{Graph, Params};
 use crate::kernels::par::Pool;
-use crate::model::experiment::{Experiment, Task};
-use crate::model::layers::Term;
+use crate::model::adversarial::{self, Adversarial};
+use crate::model::experiment::Experiment;
 use crate::model::listing::LayerRow;
 use crate::model::supervised::{self, Supervised};
+use crate::model::task::Task;
 use crate::shape::Shape;
 use crate::target::{OutputKind, Scores};
 
-/// Programs of a model's session, by position.
+/// Programs of a supervised model's session, by position; `PREDICT` of any model's.
 pub const TRAIN: usize = 0;
 pub const EVAL: usize = 1;
 pub const PREDICT: usize = 2;
+/// There if the network draws from distributions.
+pub const SAMPLE: usize = 3;
 
 /// What the programs give, by position: predictions first (all of them); in training and evaluation
 /// then a loss per sample for each output, the targets that it was taken against, and the losses that
@@ -62,39 +65,61 @@ pub struct Output {
     pub weight: f64,
 }
 
+/// A program that makes samples of noise.
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    pub program: usize,
+    /// Standard normal numbers per sample in each of the program's inputs.
+    pub latents: Vec<usize>,
+    /// Of a sample, batched.
+    pub shape: Shape,
+}
+
 /// A network lowered to graphs; shapes fit.
 #[derive(Debug)]
 pub struct Model {
     pub params: Params,
+    /// What is judged: nothing of a GAN.
     pub outputs: Vec<Output>,
-    pub terms: Vec<Term>,
     /// One row per layer that stands, for the summary.
     pub rows: Vec<LayerRow>,
     /// Names of layers and blocks that do not stand, by their `when`.
     pub left_out: Vec<String>,
-    graphs: Supervised,
+    /// How samples are made, if the model makes any.
+    pub sampler: Option<Sampler>,
+    pub(super) graphs: Graphs,
+}
+
+/// The graphs of a task.
+#[derive(Debug)]
+pub(super) enum Graphs {
+    Supervised(Supervised),
+    Adversarial(Adversarial),
+}
+
+impl Graphs {
+    fn wants(&self, purpose: Purpose, frame: &Want) -> Vec<Option<(&Graph, Want)>> {
+        match self {
+            Graphs::Supervised(graphs) => graphs.wants(purpose, frame),
+            Graphs::Adversarial(graphs) => graphs.wants(purpose, frame),
+        }
+    }
+
+    fn largest(&self) -> &Graph {
+        match self {
+            Graphs::Supervised(graphs) => graphs.largest(),
+            Graphs::Adversarial(graphs) => graphs.largest(),
+        }
+    }
 }
 
 impl Model {
     /// Lowers an experiment for data of this shape. All mismatches that can be found are returned.
     pub fn lower(experiment: &Experiment, input: &Shape, preprocessing: &Preprocessing) -> Result<Model> {
-        let Task::Supervised(task) = &experiment.task;
-        supervised::lower(experiment, task, input, preprocessing)
-    }
-
-    pub fn new(
-        params: Params,
-        outputs: Vec<Output>,
-        terms: Vec<Term>,
-        rows: Vec<LayerRow>,
-        left_out: Vec<String>,
-        graphs: Supervised,
-    ) -> Model {
-        Model { params, outputs, terms, rows, left_out, graphs }
-    }
-
-    pub fn slots(&self) -> Slots {
-        Slots::new(self.outputs.len())
+        match &experiment.task {
+            Task::Supervised(task) => supervised::lower(experiment, task, input, preprocessing),
+            Task::Gan(gan) => adversarial::lower(experiment, gan, input, preprocessing),
+        }
     }
 
     /// Compiles the programs for batches of at most `batch` samples. To infer, no training program is

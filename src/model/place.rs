@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use crate::diag::{At, Diag};
 use crate::graph::{Builder, Mismatch, Params, Var};
 use crate::layers;
 use crate::model::layers::{LayerNode, Network};
@@ -23,6 +24,27 @@ pub struct Misfit<'n> {
     pub node: &'n LayerNode,
     pub inputs: Vec<Var>,
     pub mismatch: Mismatch,
+}
+
+impl Misfit<'_> {
+    /// What to say of it. `giver` says where an input of the network comes from.
+    pub fn explain(self, network: &Network, g: &Builder<'_>, giver: impl Fn(usize) -> (At, String)) -> Diag {
+        let Misfit { node, inputs, mismatch } = self;
+        let mut diag = Diag::new(format!("layer `{}` ({}): {}", node.name, node.kind, mismatch.message))
+            .at(&node.at)
+            .maybe_hint(mismatch.hint);
+        for (feed, var) in node.from.iter().zip(inputs) {
+            let (at, name) = match feed {
+                Feed::Input(i) => giver(*i),
+                Feed::Layer(i) => {
+                    let from = &network.layers[*i];
+                    (from.at.clone(), format!("`{}`", from.name))
+                }
+            };
+            diag = diag.also(&at, format!("{name} gives {}", g.shape(var)));
+        }
+        node.context.explain(diag)
+    }
 }
 
 /// Lowers all layers; `complain` is told of those that do not fit. What depends on them has no

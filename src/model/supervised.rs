@@ -7,14 +7,15 @@ use crate::diag::{At, Diag, Failure, Result, suggest};
 use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Precision, Var};
 use crate::losses::{LossInputs, Target};
 use crate::metrics::Metric;
-use crate::model::experiment::{self, Experiment};
+use crate::model::experiment::Experiment;
 use crate::model::heads::Head;
 use crate::model::inputs;
 use crate::model::layers::LayerNode;
 use crate::model::listing;
-use crate::model::lower::{Model, Output, Purpose};
+use crate::model::lower::{Graphs, Model, Output, Purpose, SAMPLE, Sampler};
 use crate::model::place::{Misfit, Placed, place};
-use crate::model::scope::Feed;
+use crate::model::task;
+use crate::model::walk;
 use crate::ops::cut::Cut;
 use crate::shape::Shape;
 use crate::target::{OutputKind, Scores, TargetKind};
@@ -24,6 +25,15 @@ use crate::target::{OutputKind, Scores, TargetKind};
 pub struct Supervised {
     train: Lowered,
     eval: Lowered,
+    /// From what a variational autoencoder draws to what it makes of it.
+    sample: Option<Sample>,
+}
+
+#[derive(Debug)]
+struct Sample {
+    graph: Graph,
+    latents: Vec<Var>,
+    output: Var,
 }
 
 #[derive(Debug)]
@@ -61,6 +71,12 @@ impl Supervised {
             Some(all(eval, vec![])),
             Some((&eval.graph, Want { inputs: vec![eval.inputs[0]], outputs, ..frame.clone() })),
         ]
+        .into_iter()
+        .chain(self.sample.iter().map(|sample| {
+            let (inputs, outputs) = (sample.latents.clone(), vec![sample.output]);
+            Some((&sample.graph, Want { inputs, outputs, ..frame.clone() }))
+        }))
+        .collect()
     }
 
     /// The graph that holds most.
@@ -72,12 +88,13 @@ impl Supervised {
 /// Lowers an experiment for data of this shape. All mismatches that can be found are returned.
 pub fn lower(
     experiment: &Experiment,
-    task: &experiment::Supervised,
+    task: &task::Supervised,
     input: &Shape,
     preprocessing: &Preprocessing,
 ) -> Result<Model> {
     let mut params = Params::default();
     let mut diags = place_mistakes(task, preprocessing);
+    diags.extend(walk::mistakes(experiment, &task.network, preprocessing));
     let mut lowering = Lowering { experiment, task, input, preprocessing, diags: &mut diags };
     let train = lowering.graph(Mode::Train, &mut params);
     if !lowering.diags.is_empty() {
@@ -88,14 +105,20 @@ pub fn lower(
         return Err(Failure::Input(diags));
     };
     let network = &task.network;
+    let sample = lowering.sample(&mut params);
+    let sampler = sample.as_ref().map(|sample| Sampler {
+        program: SAMPLE,
+        latents: sample.latents.iter().map(|var| sample.graph.shape(*var).size()).collect(),
+        shape: sample.graph.shape(sample.output).clone(),
+    });
     let rows = listing::rows(network, &eval.graph, &placed, &params);
     let left_out = placed.left_out.iter().map(|i| network.conditionals[*i].name.clone()).collect();
-    let terms = network.terms();
-    Ok(Model::new(params, outputs, terms, rows, left_out, Supervised { train, eval }))
+    let graphs = Graphs::Supervised(Supervised { train, eval, sample });
+    Ok(Model { params, outputs, rows, left_out, sampler, graphs })
 }
 
 /// What does not go together with targets that say where something is in a picture.
-fn place_mistakes(task: &experiment::Supervised, preprocessing: &Preprocessing) -> Vec<Diag> {
+fn place_mistakes(task: &task::Supervised, preprocessing: &Preprocessing) -> Vec<Diag> {
     let (places, ignore) = match &preprocessing.target {
         TargetEncoding::Mask { ignore, .. } => ("masks", *ignore),
         _ if preprocessing.parts().iter().any(|part| part.encoding.is_box()) => ("boxes", None),
@@ -118,7 +141,7 @@ fn place_mistakes(task: &experiment::Supervised, preprocessing: &Preprocessing) 
 
 struct Lowering<'e> {
     experiment: &'e Experiment,
-    task: &'e experiment::Supervised,
+    task: &'e task::Supervised,
     input: &'e Shape,
     preprocessing: &'e Preprocessing,
     diags: &'e mut Vec<Diag>,
@@ -140,8 +163,12 @@ impl<'e> Lowering<'e> {
         }
         let inputs = self.inputs(&mut g, row)?;
         let diags = &mut *self.diags;
+        let giver = |i: usize| match experiment.inputs.get(i) {
+            Some(input) => (input.at.clone(), format!("the input `{}`", input.name)),
+            None => (experiment.dataset_at.clone(), "the dataset".to_string()),
+        };
         let mut complain =
-            |g: &Builder<'_>, misfit: Misfit<'_>| diags.push(mismatch(experiment, task, g, misfit));
+            |g: &Builder<'_>, misfit: Misfit<'_>| diags.push(misfit.explain(&task.network, g, giver));
         let placed = place(&task.network, experiment.seed, &mut g, &inputs, &mut complain);
         if placed.outputs.contains(&None) {
             return None;
@@ -153,6 +180,19 @@ impl<'e> Lowering<'e> {
         let (heads, outputs) = judged.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
         let terms = g.take_losses();
         Some((Lowered { graph: g.graph, inputs: [row, targets, weight], heads, terms }, placed, outputs))
+    }
+
+    /// The graph in which draws are inputs, if there are any and the output depends on nothing else.
+    fn sample(&mut self, params: &mut Params) -> Option<Sample> {
+        let mut g = Builder::new(params, Mode::Eval, self.experiment.seed);
+        g.open_latents();
+        let row = g.input(self.input.clone());
+        let inputs = self.inputs(&mut g, row)?;
+        let placed = place(&self.task.network, self.experiment.seed, &mut g, &inputs, &mut |_, _| {});
+        let latents = g.latents().to_vec();
+        let output = (*placed.outputs.last()?)?;
+        let depends = g.graph.depends(output, row);
+        (!latents.is_empty() && !depends).then(|| Sample { graph: g.graph, latents, output })
     }
 
     /// The network's inputs: the row of the dataset, or what `[inputs]` cuts out of it.
@@ -326,33 +366,4 @@ fn wrong_metrics(head: &Head, output: &OutputKind) -> Vec<Diag> {
     };
     let places = head.metrics.iter().zip(&head.metrics_at);
     places.filter_map(|(m, at)| wrong(&**m).map(|w| diag(&**m, at, w))).collect()
-}
-
-fn mismatch(
-    experiment: &Experiment,
-    task: &experiment::Supervised,
-    g: &Builder<'_>,
-    misfit: Misfit<'_>,
-) -> Diag {
-    let Misfit { node, inputs, mismatch } = misfit;
-    let mut diag = Diag::new(format!("layer `{}` ({}): {}", node.name, node.kind, mismatch.message))
-        .at(&node.at)
-        .maybe_hint(mismatch.hint);
-    for (feed, var) in node.from.iter().zip(inputs) {
-        let shape = g.shape(var);
-        match feed {
-            Feed::Input(i) => {
-                let (at, giver) = match experiment.inputs.get(*i) {
-                    Some(input) => (&input.at, format!("the input `{}`", input.name)),
-                    None => (&experiment.dataset_at, "the dataset".to_string()),
-                };
-                diag = diag.also(at, format!("{giver} gives {shape}"));
-            }
-            Feed::Layer(i) => {
-                let from = &task.network.layers[*i];
-                diag = diag.also(&from.at, format!("`{}` gives {shape}", from.name));
-            }
-        }
-    }
-    node.context.explain(diag)
 }

@@ -34,7 +34,7 @@ fn normals(a: u32, b: u32) -> [f32; 2] {
 
 simd! {
     /// Adds noise of the draws from block `first` on.
-    fn add_noise(draws: Draws, stddev: f32, step: u32, first: usize, y: &mut [f32]) {
+    pub fn add_noise(draws: Draws, stddev: f32, step: u32, first: usize, y: &mut [f32]) {
         for (i, y) in y.chunks_mut(DRAWS).enumerate() {
             let [a, b, c, d] = draws.words::<BLOCKS>(step, first + i * BLOCKS);
             let mut noise = [0.0; DRAWS];

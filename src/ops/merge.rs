@@ -359,7 +359,14 @@ mod tests {
         let square = g.push(Merge::Multiply, &[h, h]).unwrap();
         let all = g.push(Merge::Add, &[weighted, sum, square]).unwrap();
         let loss = g.reshape(all, Shape::batch([])).unwrap();
-        let want = Want { inputs: vec![x], outputs: vec![], losses: vec![(loss, 1.0)], batch: 1, threads: 1 };
+        let want = Want {
+            inputs: vec![x],
+            outputs: vec![],
+            losses: vec![(loss, 1.0)],
+            batch: 1,
+            threads: 1,
+            fixed: vec![],
+        };
         let program = compile(g.graph, &params, &want);
         let mut session = Session::new(&params, vec![program], Arc::new(Pool::new(1)));
         session.param_mut(0).copy_from_slice(&[3.0]);

@@ -9,7 +9,7 @@ use crate::report::chart::{Plot, STYLE, cut};
 use crate::report::svg::{Anchor, Svg};
 
 /// Columns of the history that are no measure of the model.
-const ASIDE: [&str; 4] = ["epoch", "learning_rate", "seconds", "samples_per_second"];
+const ASIDE: [&str; 3] = ["epoch", "seconds", "samples_per_second"];
 const OTHERS: usize = 5;
 
 /// The plot of a panel, without its labels.
@@ -99,7 +99,7 @@ impl History<'_> {
     fn panels(&self) -> Vec<Panel<'_>> {
         let measures = self.columns.iter().map(String::as_str).enumerate();
         let mut panels: Vec<Panel<'_>> = measures
-            .filter(|(_, c)| !c.starts_with("val_") && !ASIDE.contains(c))
+            .filter(|(_, c)| !c.starts_with("val_") && !c.ends_with("learning_rate") && !ASIDE.contains(c))
             .map(|(train, name)| Panel { name, train, validation: self.column(&format!("val_{name}")) })
             .collect();
         let summed = self.column("loss").is_some();

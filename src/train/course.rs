@@ -10,6 +10,7 @@ use crate::graph::ParamDecl;
 use crate::kernels::aligned::round_up;
 use crate::model::lower::TRAIN;
 use crate::optim::{Optimizer, OptimizerSpec};
+use crate::train::duel::Duel;
 use crate::train::judge::Judge;
 use crate::train::setup::fill;
 
@@ -69,6 +70,7 @@ impl Learner {
 /// How batches are learnt from.
 pub enum Course {
     Supervised(Lesson),
+    Adversarial(Duel),
 }
 
 /// Learning from targets.
@@ -95,13 +97,15 @@ impl Course {
     ) -> Result<f64, Stuck> {
         match self {
             Course::Supervised(lesson) => lesson.step(session, &mut learners[0], batch, step as u32, done),
+            Course::Adversarial(duel) => duel.step(session, learners, batch, step, done),
         }
     }
 
     /// Fills a program's inputs as the step did.
-    pub fn fill(&self, session: &mut Session, program: usize, (part, rows): (&Part, &[u32])) {
+    pub fn fill(&self, session: &mut Session, program: usize, (part, rows): (&Part, &[u32]), step: u64) {
         match self {
             Course::Supervised(lesson) => fill(session, program, part, rows, lesson.class_weights.as_deref()),
+            Course::Adversarial(duel) => duel.fill(session, program, (part, rows), step),
         }
     }
 
@@ -109,6 +113,7 @@ impl Course {
     pub fn reset(&mut self) {
         match self {
             Course::Supervised(lesson) => lesson.judge.reset(),
+            Course::Adversarial(duel) => duel.reset(),
         }
     }
 
@@ -116,6 +121,7 @@ impl Course {
     pub fn values(&self) -> Vec<f64> {
         match self {
             Course::Supervised(lesson) => lesson.judge.values(),
+            Course::Adversarial(duel) => duel.values(),
         }
     }
 
@@ -123,12 +129,14 @@ impl Course {
     pub fn sums(&self) -> Sums {
         match self {
             Course::Supervised(lesson) => lesson.judge.state(),
+            Course::Adversarial(duel) => duel.state(),
         }
     }
 
     pub fn restore(&mut self, sums: &Sums) -> Result<(), String> {
         match self {
             Course::Supervised(lesson) => lesson.judge.restore(sums),
+            Course::Adversarial(duel) => duel.restore(sums),
         }
     }
 }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::data::Part;
 use crate::diag::{Diag, Result};
 use crate::metrics::report::Report;
-use crate::model::experiment::Task;
 use crate::model::lower::{EVAL, Output, Slots};
+use crate::model::task::Task;
 use crate::train::judge::Judge;
 use crate::train::progress::figures;
 use crate::train::setup::{Loaded, Options, convert};
@@ -98,12 +98,17 @@ fn in_lines(start: String, figures: impl Iterator<Item = String>) -> String {
 /// Evaluates a run's best checkpoint, or a given one.
 pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evaluation> {
     let mut loaded = Loaded::open(path, options)?;
+    if let Task::Gan(_) = loaded.experiment.task {
+        let diag = Diag::new("a GAN has no targets that it could be evaluated against");
+        return Err(diag.hint("nntrain generate RUN -n 64 -o grid.png shows what it makes").into());
+    }
     let (part, name, note) = choose(&loaded, chosen, options)?;
     if part.is_empty() {
         return Err(Diag::new(format!("there are no samples in {name}")).into());
     }
+    check_walk(&loaded, &part, &name)?;
     let batch = loaded.session.program(EVAL).batch;
-    let Task::Supervised(task) = &loaded.experiment.task;
+    let Task::Supervised(task) = &loaded.experiment.task else { unreachable!("refused above") };
     let outputs = loaded.outputs.clone();
     let (mut judge, slots) = (Judge::new(task, &outputs, batch), Slots::new(outputs.len()));
     let names = task.measured().into_iter().map(|(name, _)| name).collect();
@@ -118,6 +123,22 @@ pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evalu
         }
     });
     Ok(Evaluation { names, values: judge.values(), samples: part.len(), part: name, note, reports })
+}
+
+/// A stateful network is judged on samples that follow one another.
+fn check_walk(loaded: &Loaded, part: &Part, name: &str) -> Result<()> {
+    match loaded.experiment.task.reader().stateful() {
+        Some(node) if !part.is_walk() => {
+            let message = format!(
+                "the sequences of the {name} part overlap or leave gaps, but the state of `{}` goes on from each to the next",
+                node.name
+            );
+            let hint =
+                "validation and test parts are cut so that they follow one another; so is a file with --data";
+            Err(Diag::new(message).hint(hint).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The samples, their name, and a note if they are not those of training's time.

@@ -32,8 +32,9 @@ pub fn fit(
     overwrite: bool,
     options: &FitOptions,
 ) -> Result<RunFolder> {
-    let (prepared, model) = Prepared::new(experiment, &options.common)?;
+    let (mut prepared, model) = Prepared::new(experiment, &options.common)?;
     let trainer = Trainer::new(&prepared, &model, options.common.pool())?;
+    prepared.initial.forget();
     let folder = RunFolder::create(run_dir, &prepared.experiment.name, overwrite)?;
     folder.write_config(&prepared.experiment.resolved(folder.path()))?;
     let history = History::create(&folder, columns(&prepared))?;
@@ -54,7 +55,9 @@ pub fn resume(path: &Path, epochs: Option<usize>, options: &FitOptions) -> Resul
         return Err(Diag::new(message).hint("--epochs with --resume is the number of epochs in all").into());
     }
     let sets: Vec<String> = epochs.iter().map(|n| format!("training.epochs={n}")).collect();
-    let experiment = setup::experiment_of(meta, &folder.last().display().to_string(), &sets)?;
+    let mut experiment = setup::experiment_of(meta, &folder.last().display().to_string(), &sets)?;
+    // The checkpoint's weights started there: the file may be gone.
+    experiment.training.initial_weights = None;
     let (prepared, model) = Prepared::new(experiment, &options.common)?;
     if prepared.dataset.fingerprint != meta.dataset_fingerprint {
         return Err(Diag::new("the dataset is not the one that this run was trained on")
@@ -76,7 +79,8 @@ pub fn resume(path: &Path, epochs: Option<usize>, options: &FitOptions) -> Resul
 /// The history's columns, known from the start.
 fn columns(prepared: &Prepared) -> Vec<String> {
     let measured = prepared.experiment.task.measured(prepared.dataset.validation.is_some());
-    let rest = ["learning_rate", "seconds", "samples_per_second"].map(str::to_string);
+    let rates = prepared.experiment.task.learning_rate_columns();
+    let rest = rates.into_iter().chain(["seconds", "samples_per_second"].map(str::to_string));
     let first = std::iter::once("epoch".to_string());
     first.chain(measured.into_iter().map(|(name, _)| name)).chain(rest).collect()
 }
@@ -156,7 +160,7 @@ impl Run {
     }
 
     fn go(&mut self) -> Result<()> {
-        for note in &self.prepared.dataset.notes {
+        for note in self.prepared.notes() {
             self.progress.say(note);
         }
         self.progress.say(&format!(
@@ -187,12 +191,13 @@ impl Run {
         let (steps, skipped) = (self.trainer.steps_per_epoch(), self.trainer.steps_done);
         self.progress.begin(epoch, steps, skipped);
         let names = self.history.columns[1..=self.prepared.experiment.task.measured(false).len()].to_vec();
-        let mut learning_rate = self.trainer.learning_rate();
+        // As they are in the epoch's last step.
+        let mut rates: Vec<f64> = self.trainer.learning_rates().collect();
         while self.trainer.steps_done < steps {
             if let Some(rate) = self.callbacks.learning_rate_for_step(self.trainer.step, steps) {
                 self.trainer.set_learning_rate(rate);
             }
-            learning_rate = self.trainer.learning_rate();
+            rates.iter_mut().zip(self.trainer.learning_rates()).for_each(|(kept, rate)| *kept = rate);
             self.trainer.train_step(&self.prepared.dataset.train)?;
             let (trainer, prepared, done) = (&self.trainer, &self.prepared, self.trainer.steps_done);
             self.progress.batch(done, || {
@@ -205,25 +210,26 @@ impl Run {
         let speed = samples(&self.prepared, steps - skipped) / trained;
         let mut values = self.trainer.values();
         if let Some(validation) = &self.prepared.dataset.validation {
-            values.extend(self.trainer.evaluate(validation));
+            values.extend(self.trainer.evaluate(validation).into_iter().flatten());
         }
         self.epoch += 1;
-        self.end_epoch(values, learning_rate, started.elapsed().as_secs_f64(), speed)
+        self.end_epoch(values, rates, started.elapsed().as_secs_f64(), speed)
     }
 
     /// Row, callbacks, best weights, files.
-    fn end_epoch(&mut self, values: Vec<f64>, learning_rate: f64, seconds: f64, speed: f64) -> Result<()> {
+    fn end_epoch(&mut self, values: Vec<f64>, rates: Vec<f64>, seconds: f64, speed: f64) -> Result<()> {
         let monitored = &self.history.columns[1..=values.len()];
         let text = format!("{}  {speed:.0} samples/s  {}", figures(monitored, &values), duration(seconds));
         self.progress.end(self.epoch - 1, &text);
         let named: Vec<(String, f64)> = monitored.iter().cloned().zip(values.iter().copied()).collect();
-        let row = std::iter::once(self.epoch as f64).chain(values).chain([learning_rate, seconds, speed]);
+        let row = std::iter::once(self.epoch as f64).chain(values).chain(rates).chain([seconds, speed]);
         self.history.push(row.collect())?;
         if let Some((column, value)) = named.iter().find(|(c, v)| c.ends_with("loss") && !v.is_finite()) {
             let message = format!("`{column}` is {value} in epoch {}", self.epoch);
             return Err(Failure::Diverged(Diag::new(message).hint(DIVERGED)));
         }
         self.check_good()?;
+        self.draw_samples()?;
         let verdict = self.callbacks.end_epoch(self.epoch - 1, &named);
         for note in &verdict.notes {
             self.progress.say(note);
@@ -241,6 +247,13 @@ impl Run {
             self.write_all()?;
         }
         self.check_interrupted()
+    }
+
+    /// What a generative model makes of the same noise after every epoch.
+    fn draw_samples(&mut self) -> Result<()> {
+        let grid = self.prepared.experiment.task.grid();
+        let Some(picture) = self.trainer.samples(grid) else { return Ok(()) };
+        self.folder.write_samples(self.epoch, &picture)
     }
 
     /// `save_freq` in steps, and Ctrl-C.
@@ -348,7 +361,7 @@ impl Run {
     /// Loss and metrics of the weights in the session, the best ones, on the test split where there is one.
     fn test_line(&mut self) -> Option<String> {
         let test = self.prepared.dataset.test.clone()?;
-        let values = self.trainer.evaluate_weights(&test);
+        let values = self.trainer.evaluate_weights(&test)?;
         let measured = self.prepared.experiment.task.measured(false);
         let word = |((name, _), value): (&(String, bool), &f64)| match name.contains("accuracy") {
             true => format!("{name} {:.2} %", value * 100.0),

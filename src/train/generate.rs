@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use crate::data::preprocessing::{InputEncoding, TargetEncoding};
 use crate::data::text::tokenizer::{Tokenizer, UNKNOWN, Vocabulary};
 use crate::diag::{Diag, Failure, Result};
-use crate::model::lower::PREDICT;
+use crate::model::lower::{Model, PREDICT, Purpose};
 use crate::rng::Stream;
+use crate::shape::Shape;
 use crate::train::fit::INTERRUPTED;
-use crate::train::setup::{Loaded, Options, convert};
+use crate::train::setup::{Loaded, convert};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -25,24 +26,35 @@ pub struct Wish {
     pub seed: u64,
 }
 
-/// Writes the prompt and what the model makes of it, as it comes.
+/// Writes the prompt and what the model makes of it, as it comes. A stateful network is fed with one token
+/// after the other, others with as many of the last ones as they were trained on.
+///
+/// Returns a note for the user if words of the prompt are unknown to the model.
 ///
 /// # Errors
-/// A model that does not give the next token at every place; a prompt with tokens it does not know.
-pub fn generate(path: &Path, wish: &Wish, options: &Options, sink: &mut dyn Write) -> Result<()> {
-    let mut loaded = Loaded::open(path, options)?;
+/// A model that does not give the next token at every place; a prompt with characters it does not know.
+pub fn generate(
+    mut loaded: Loaded,
+    path: &Path,
+    wish: &Wish,
+    sink: &mut dyn Write,
+) -> Result<Option<String>> {
     let preprocessing = loaded.meta.preprocessing.clone();
-    let (InputEncoding::Tokens { vocabulary, length, .. }, TargetEncoding::NextToken) =
+    let (InputEncoding::Tokens { vocabulary, .. }, TargetEncoding::NextToken) =
         (&preprocessing.input, &preprocessing.target)
     else {
-        let diag = Diag::new("this model does not go on with a text");
-        return Err(diag.hint("its dataset is `text`, without `column`").into());
+        return Err(no_text(path, &preprocessing.input).into());
     };
     let prompt = Prompt::read(vocabulary, &wish.prompt)?;
+    if loaded.experiment.task.reader().stateful().is_some() {
+        loaded = token_by_token(loaded)?;
+        loaded.session.begin_walk();
+        (1..prompt.tokens.len()).for_each(|seen| run(&mut loaded, &prompt.tokens[..seen]));
+    }
     let mut say = |text: &str| sink.write_all(text.as_bytes()).and_then(|()| sink.flush());
     let heard = |e: std::io::Error| match e.kind() {
         // Whoever reads has seen enough: `| head`.
-        std::io::ErrorKind::BrokenPipe => Ok(()),
+        std::io::ErrorKind::BrokenPipe => Ok(None),
         _ => Err(Failure::run(format!("cannot write to standard output: {e}"))),
     };
     if let Err(e) = say(&prompt.said) {
@@ -56,15 +68,10 @@ pub fn generate(path: &Path, wish: &Wish, options: &Options, sink: &mut dyn Writ
         if INTERRUPTED.load(Ordering::SeqCst) {
             break;
         }
-        let seen = &tokens[tokens.len().saturating_sub(*length)..];
-        let input = loaded.session.input(PREDICT, 0, 1);
-        input.fill(0.0);
-        input.iter_mut().zip(seen).for_each(|(out, token)| *out = *token as f32);
-        let last = seen.len() - 1;
-        loaded.session.run(PREDICT, 1, 0);
-        let units = output.kind.units();
-        let row = &loaded.session.output(PREDICT, 0, 1)[last * units..(last + 1) * units];
-        convert(&output, row, &mut probabilities);
+        run(&mut loaded, &tokens);
+        let (units, numbers) = (output.kind.units(), loaded.session.output(PREDICT, 0, 1));
+        let last = tokens.len().min(numbers.len() / units) - 1;
+        convert(&output, &numbers[last * units..][..units], &mut probabilities);
         // A word that nobody knows cannot be said.
         if let Some(unknown) = vocabulary.tokens.iter().position(|t| t == UNKNOWN) {
             probabilities[unknown] = 0.0;
@@ -76,26 +83,72 @@ pub fn generate(path: &Path, wish: &Wish, options: &Options, sink: &mut dyn Writ
             return heard(e);
         }
     }
-    say("\n").or_else(heard)
+    say("\n").map_or_else(heard, |()| Ok(prompt.note))
+}
+
+/// Why a model does not go on with texts, and what it does instead.
+fn no_text(path: &Path, input: &InputEncoding) -> Diag {
+    let instead = match input {
+        InputEncoding::Tokens { .. } => "it tells classes of texts",
+        _ => "it was not trained on a text",
+    };
+    let diag = Diag::new(format!("the model in {} does not go on with a text: {instead}", path.display()));
+    diag.hint("`nntrain predict` is for it; `generate` goes on where the dataset is `text`, without `column`")
+}
+
+/// The network for sequences of a single token, with the same weights.
+fn token_by_token(loaded: Loaded) -> Result<Loaded> {
+    let mut preprocessing = loaded.meta.preprocessing.clone();
+    if let InputEncoding::Tokens { length, .. } = &mut preprocessing.input {
+        *length = 1;
+    }
+    let model = Model::lower(&loaded.experiment, &Shape::batch([1]), &preprocessing)?;
+    let mut session = model.session(Purpose::Infer, 1, loaded.session.pool().clone())?;
+    session.block_mut().copy_from_slice(loaded.session.block());
+    Ok(Loaded { session, outputs: model.outputs, ..loaded })
+}
+
+/// Runs the network on the last of these tokens: as many as it takes, from the start of its window on.
+fn run(loaded: &mut Loaded, tokens: &[u32]) {
+    let input = loaded.session.input(PREDICT, 0, 1);
+    let seen = &tokens[tokens.len().saturating_sub(input.len())..];
+    input.fill(0.0);
+    input.iter_mut().zip(seen).for_each(|(out, token)| *out = *token as f32);
+    loaded.session.run(PREDICT, 1, 0);
 }
 
 struct Prompt {
     tokens: Vec<u32>,
     said: String,
+    note: Option<String>,
 }
+
+/// Characters of a vocabulary that a message lists.
+const LISTED: usize = 120;
 
 impl Prompt {
     fn read(vocabulary: &Vocabulary, text: &str) -> Result<Prompt> {
         let encoded = vocabulary.lookup().encode(text);
-        let (tokens, _) = encoded.map_err(|token| {
+        let (tokens, unknown) = encoded.map_err(|token| {
+            let known =
+                vocabulary.tokens.iter().take(LISTED).flat_map(|t| t.escape_debug().collect::<Vec<_>>());
+            let known: String = known.collect();
+            let more = vocabulary.tokens.len().saturating_sub(LISTED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             Diag::new(format!("the prompt has {token:?}, which the model has never seen"))
-                .hint(format!("it knows {}", vocabulary.tokens.concat().escape_debug()))
+                .hint(format!("it knows {known}{more}"))
         })?;
+        let note = (unknown > 0).then(|| {
+            format!(
+                "the model has never seen {unknown} of the prompt's {} words: it takes them for unknown ones",
+                tokens.len()
+            )
+        });
         if !tokens.is_empty() {
-            return Ok(Prompt { tokens, said: text.to_string() });
+            return Ok(Prompt { tokens, said: text.to_string(), note });
         }
         let first = vocabulary.tokens.iter().position(|t| t == "\n").unwrap_or(0);
-        Ok(Prompt { tokens: vec![first as u32], said: String::new() })
+        Ok(Prompt { tokens: vec![first as u32], said: String::new(), note })
     }
 }
 

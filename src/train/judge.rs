@@ -6,9 +6,9 @@ use crate::data::Part;
 use crate::data::preprocessing::TargetEncoding;
 use crate::exec::Session;
 use crate::metrics::Accumulator;
-use crate::model::experiment::Supervised;
 use crate::model::heads::Head;
 use crate::model::lower::{EVAL, Output, Slots};
+use crate::model::task::Supervised;
 use crate::train::setup::fill;
 
 /// Loss and metrics over some samples.
@@ -111,8 +111,8 @@ impl Judge {
         loss / n as f64 + penalty
     }
 
-    /// Takes in all samples `order` of a part, batch by batch, with the inference program; `look` sees
-    /// each batch's number of samples when it has run.
+    /// Takes in all samples `order` of a part, batch by batch, with the inference program, as one walk: a
+    /// stateful layer begins with zeros. `look` sees each batch's number of samples when it has run.
     pub fn judge(
         &mut self,
         session: &mut Session,
@@ -123,6 +123,7 @@ impl Judge {
         let penalty = session.penalty();
         let pool = session.pool().clone();
         let _awake = pool.awake();
+        session.begin_walk();
         for rows in order.chunks(session.program(EVAL).batch) {
             fill(session, EVAL, part, rows, None);
             session.run(EVAL, rows.len(), 0);

@@ -1,4 +1,4 @@
-//! `nntrain predict` on pictures in files: rows of classes or values, or masks as pictures.
+//! `nntrain predict` on pictures and clips in files: rows of classes or values, or masks as pictures.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::data::pictures::inputs::Inputs;
 use crate::data::pictures::load::{self, Size};
-use crate::data::pictures::{Picture, codec, resize};
+use crate::data::pictures::{Picture, clips, codec, resize};
 use crate::diag::{Diag, Failure, Result};
 use crate::files::{cannot_write, write_atomic};
 use crate::kernels::par::for_chunks;
@@ -18,7 +18,7 @@ use crate::train::fit::INTERRUPTED;
 use crate::train::predict::{Given, MISTAKES, Stop, Table};
 use crate::train::setup::{Loaded, convert};
 
-/// Writes a row for each picture.
+/// Writes a row for each picture or clip.
 pub(super) fn rows(
     loaded: &mut Loaded,
     pictures: &Inputs,
@@ -26,7 +26,7 @@ pub(super) fn rows(
     mut table: Table,
     sink: &mut dyn Write,
 ) -> Result<(), Stop> {
-    table.header(true, sink).map_err(Stop::Io)?;
+    table.header(Some(pictures.column), sink).map_err(Stop::Io)?;
     for_batches(loaded, pictures, (size, divisor), |loaded, range, _| {
         table.rows(&loaded.session, range.len(), Some(&pictures.names[range]), sink).map_err(Stop::Io)
     })
@@ -99,7 +99,8 @@ fn write_mask(file: &Path, mask: &Picture) -> Result<()> {
     write_atomic(file, |sink| codec::write_mask(sink, mask))
 }
 
-/// Decodes and predicts batch by batch; `take` gets the batch's pictures and their stored heights and widths.
+/// Decodes and predicts batch by batch; `take` gets the batch's samples and their files' stored heights and
+/// widths.
 fn for_batches(
     loaded: &mut Loaded,
     pictures: &Inputs,
@@ -107,15 +108,17 @@ fn for_batches(
     mut take: impl FnMut(&mut Loaded, Range<usize>, &[[usize; 2]]) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
     let (batch, pool) = (loaded.session.program(PREDICT).batch, loaded.session.pool().clone());
+    let each = pictures.files_each;
     let mut mistakes: Vec<Diag> = vec![];
-    for from in (0..pictures.files.len()).step_by(batch) {
+    for from in (0..pictures.names.len()).step_by(batch) {
         if INTERRUPTED.load(Ordering::SeqCst) {
             return Err(Stop::Rows(Failure::Interrupted("Nothing was written.".into())));
         }
-        let files = &pictures.files[from..(from + batch).min(pictures.files.len())];
+        let samples = from..(from + batch).min(pictures.names.len());
+        let files = &pictures.files[samples.start * each..samples.end * each];
         let stored: Vec<OnceLock<Result<[usize; 2], String>>> =
             files.iter().map(|_| OnceLock::new()).collect();
-        let inputs = loaded.session.input(PREDICT, 0, files.len());
+        let inputs = loaded.session.input(PREDICT, 0, samples.len());
         for_chunks(&pool, inputs, size.iter().product(), |i, out| {
             let read = load::read(&files[i], size).map(|(pixels, stored)| {
                 out.iter_mut().zip(pixels).for_each(|(out, byte)| *out = f32::from(byte) / divisor);
@@ -131,12 +134,16 @@ fn for_batches(
                 Err(why) => mistakes.push(Diag::new(format!("`{}` {why}", file.display()))),
             }
         }
+        if sizes.len() == files.len() {
+            mistakes
+                .extend(files.chunks(each).zip(sizes.chunks(each)).filter_map(|(f, s)| clips::unequal(f, s)));
+        }
         if mistakes.len() >= MISTAKES {
             break;
         }
         if mistakes.is_empty() {
-            loaded.session.run(PREDICT, files.len(), 0);
-            take(loaded, from..from + files.len(), &sizes)?;
+            loaded.session.run(PREDICT, samples.len(), 0);
+            take(loaded, samples, &sizes)?;
         }
     }
     if mistakes.is_empty() { Ok(()) } else { Err(Stop::Rows(Failure::Input(mistakes))) }

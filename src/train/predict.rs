@@ -1,10 +1,11 @@
-//! `nntrain predict`: rows of a CSV or pictures in, one row of predictions each out, however many there are.
+//! `nntrain predict`: rows of a CSV, pictures or clips in, one row of predictions each out, however many there are.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use crate::data::pictures::clips::Frames;
 use crate::data::pictures::inputs::Inputs;
 use crate::data::pictures::load::Size;
 use crate::data::preprocessing::{InputEncoding, TargetEncoding, ValueColumn};
@@ -21,7 +22,7 @@ use crate::train::setup::{Loaded, Options, convert};
 /// Mistakes in rows that are listed before giving up.
 pub(super) const MISTAKES: usize = 20;
 
-/// Predicts every row of `input` (`-`: standard input) or every picture that it stands for, or what follows the series in it, `steps` points
+/// Predicts every row of `input` (`-`: standard input) or every picture or clip that it stands for, or what follows the series in it, `steps` points
 /// far. The output file appears whole or not at
 /// all; without one the rows go to standard output, after the last row was found good.
 ///
@@ -36,6 +37,10 @@ pub fn predict(
 ) -> Result<Vec<String>> {
     let mut loaded = Loaded::open(path, options)?;
     let preprocessing = loaded.meta.preprocessing.clone();
+    if loaded.outputs.is_empty() {
+        let diag = Diag::new("this model makes samples of noise, and predicts no rows");
+        return Err(diag.hint("nntrain generate RUN -n 64 -o grid.png").into());
+    }
     let classes = |output: &Output| matches!(output.target, TargetEncoding::Classes { .. });
     if probabilities && !loaded.outputs.iter().any(classes) {
         return Err(Diag::new("--probabilities is for classes, but this model predicts a number").into());
@@ -103,15 +108,22 @@ pub fn predict(
 /// What is to be predicted.
 pub(super) enum Given<'p> {
     Rows(Box<InputRows<'p>>),
-    /// Files, the size that they are brought to, and what their bytes are divided by.
+    /// Pictures or clips, the size that their files are brought to, and what their bytes are divided by.
     Pictures(Inputs, (Size, f32)),
 }
 
 impl<'p> Given<'p> {
     fn open(input: &Path, encoding: &'p InputEncoding) -> Result<Given<'p>> {
-        if let InputEncoding::Pixels { shape, divisor } = encoding
-            && let [height, width, channels] = shape[..]
-            && let Some(pictures) = Inputs::find(input)?
+        let pictures = match encoding {
+            InputEncoding::Pixels { shape, divisor } => Inputs::pictures(input)?.zip(Some((shape, divisor))),
+            InputEncoding::Clips { shape, divisor, frame_step } => {
+                let frames = Frames { count: shape[0], step: *frame_step };
+                Inputs::clips(input, frames)?.zip(Some((shape, divisor)))
+            }
+            _ => None,
+        };
+        if let Some((pictures, (shape, divisor))) = pictures
+            && let [.., height, width, channels] = shape[..]
         {
             return Ok(Given::Pictures(pictures, ([height, width, channels], *divisor)));
         }
@@ -148,7 +160,7 @@ fn run(
     mut table: Table,
     sink: &mut dyn Write,
 ) -> Result<(), Stop> {
-    table.header(false, sink).map_err(Stop::Io)?;
+    table.header(None, sink).map_err(Stop::Io)?;
     let (width, batch) = (rows.width(), loaded.session.program(PREDICT).batch);
     let mut mistakes: Vec<Diag> = vec![];
     loop {
@@ -241,11 +253,13 @@ impl Table {
         Ok(Table { outputs: outputs.iter().map(columns).collect::<Result<_>>()? })
     }
 
-    /// `files`: rows begin with the name of a file.
-    pub fn header(&self, files: bool, sink: &mut dyn Write) -> io::Result<()> {
-        let file = files.then(|| "file".to_string());
-        let cells: Vec<String> =
-            file.into_iter().chain(self.outputs.iter().flat_map(Columns::header)).collect();
+    /// `named`: rows begin with the name of a file or clip.
+    pub fn header(&self, named: Option<&str>, sink: &mut dyn Write) -> io::Result<()> {
+        let cells: Vec<String> = named
+            .map(String::from)
+            .into_iter()
+            .chain(self.outputs.iter().flat_map(Columns::header))
+            .collect();
         writeln!(sink, "{}", cells.join(","))
     }
 
@@ -254,15 +268,15 @@ impl Table {
         &mut self,
         session: &Session,
         n: usize,
-        files: Option<&[String]>,
+        names: Option<&[String]>,
         sink: &mut dyn Write,
     ) -> io::Result<()> {
         for (i, columns) in self.outputs.iter_mut().enumerate() {
             convert(&columns.output, session.output(PREDICT, i, n), &mut columns.buffer);
         }
         for row in 0..n {
-            if let Some(files) = files {
-                write!(sink, "{},", quoted(&files[row]))?;
+            if let Some(names) = names {
+                write!(sink, "{},", quoted(&names[row]))?;
             }
             for (i, columns) in self.outputs.iter().enumerate() {
                 if i > 0 {

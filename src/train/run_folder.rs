@@ -4,8 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::data::pictures::{Picture, codec};
 use crate::diag::{Diag, Result};
-use crate::files::{cannot_write, is_temporary, write_atomic};
+use crate::files::{cannot_write, is_temporary, write_atomic, write_replacing};
 
 /// What a run may leave in its folder.
 const FILES: [&str; 6] =
@@ -105,12 +106,20 @@ impl RunFolder {
     }
 
     pub fn write_config(&self, text: &str) -> Result<()> {
-        write_atomic(&self.path.join("config.toml"), |w| w.write_all(text.as_bytes()))
+        // The checkpoints hold it too.
+        write_replacing(&self.path.join("config.toml"), |w| w.write_all(text.as_bytes()))
     }
 
     /// Writes a picture, called `history.svg` or `forecast.svg`.
     pub fn write_picture(&self, name: &str, svg: &str) -> Result<()> {
-        write_atomic(&self.path.join(name), |w| w.write_all(svg.as_bytes()))
+        write_replacing(&self.path.join(name), |w| w.write_all(svg.as_bytes()))
+    }
+
+    /// Writes the picture of an epoch's samples, `samples/epoch_0001.png`.
+    pub fn write_samples(&self, epoch: usize, picture: &Picture) -> Result<()> {
+        let folder = self.path.join("samples");
+        fs::create_dir_all(&folder).map_err(|e| cannot_make(&folder, &e))?;
+        write_atomic(&folder.join(format!("epoch_{epoch:04}.png")), |w| codec::write_picture(w, picture))
     }
 
     fn history_path(&self) -> PathBuf {
@@ -162,6 +171,9 @@ impl History {
 
     /// The file of a run that goes on: cut to the first `epochs` rows.
     pub fn reopen(folder: &RunFolder, columns: Vec<String>, epochs: usize) -> Result<History> {
+        if epochs == 0 {
+            return History::create(folder, columns);
+        }
         let path = folder.history_path();
         let text = fs::read_to_string(&path)
             .map_err(|e| Diag::new(format!("cannot read {}: {e}", path.display())))?;
@@ -200,8 +212,11 @@ impl History {
         Ok(())
     }
 
-    /// Brings the rows to the disk.
+    /// Brings the rows to the disk, if there are any: without them nothing is missed.
     pub fn sync(&self) -> Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
         self.file.sync_data().map_err(|e| cannot_write(&self.path, &e))
     }
 
@@ -252,5 +267,9 @@ mod tests {
         let text = fs::read_to_string(folder.path().join("history.csv")).unwrap();
         assert_eq!(text, "epoch,loss\n1,1\n2,0.5\n3,\n");
         assert!(History::reopen(&run, columns(), 4).is_err());
+        // Before the first epoch there is nothing to read, whatever a failing machine left.
+        fs::write(folder.path().join("history.csv"), "").unwrap();
+        History::reopen(&run, columns(), 0).unwrap();
+        assert_eq!(fs::read_to_string(folder.path().join("history.csv")).unwrap(), "epoch,loss\n");
     }
 }

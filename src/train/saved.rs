@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::bits::{from_bits, to_bits};
 use crate::callbacks;
-use crate::checkpoint::{self, Checkpoint, Meta, Resume, Tensor};
+use crate::checkpoint::{self, Checkpoint, Meta, OPTIMIZER, Resume, Tensor};
 use crate::compile::Program;
 use crate::diag::{Diag, Result};
 use crate::exec::Session;
 use crate::graph::{ParamDecl, Params};
-use crate::model::experiment::Task;
+use crate::model::task::Task;
 use crate::train::course::Learner;
 use crate::train::run_folder::RunFolder;
 use crate::train::setup::{self, Prepared};
@@ -171,8 +171,7 @@ pub fn loadable(metrics: &[(String, Option<f64>)]) -> Named {
 /// of both that is good, and the best weights.
 pub fn training_bytes(params: &Params, programs: &[Program], task: &Task) -> usize {
     let layout = params.layout();
-    let Task::Supervised(task) = task;
-    let state = task.optimizer.numbers_per_weight() * layout.trainable_len;
+    let state = task.optimizer_numbers(params);
     Session::planned_bytes(params, programs) + (2 * state + 2 * layout.len) * size_of::<f32>()
 }
 
@@ -209,12 +208,13 @@ fn resume(trainer: &Trainer, callbacks: callbacks::State, finished: bool) -> Res
 /// The parameters' parts of an array that is laid out like their block.
 fn tensors<'a>(session: &Session, array: &'a [f32]) -> Vec<Tensor<'a>> {
     let places = session.params().decls.iter().zip(&session.layout().ranges);
+    let stored = places.filter(|(decl, _)| !decl.carried);
     let tensor = |(decl, range): (&ParamDecl, &Range<usize>)| Tensor {
         name: decl.path.clone(),
         shape: decl.shape.clone(),
         data: &array[range.clone()],
     };
-    places.map(tensor).collect()
+    stored.map(tensor).collect()
 }
 
 /// The trained parameters' parts of an optimizer's array.
@@ -228,7 +228,7 @@ fn slots<'a>(slot: &str, session: &Session, learner: &Learner, array: &'a [f32])
 }
 
 fn slot_name(slot: &str, decl: &ParamDecl) -> String {
-    format!("optimizer/{slot}/{}", decl.path)
+    format!("{OPTIMIZER}{slot}/{}", decl.path)
 }
 
 /// Takes weights, optimizer and step from a run's last checkpoint; returns the rest of its state.

@@ -13,11 +13,13 @@ use crate::kernels::bf16;
 use crate::kernels::math::{exp, sigmoid};
 use crate::kernels::par::Pool;
 use crate::model::Experiment;
-use crate::model::experiment::{ClassWeight, Task};
-use crate::model::lower::{Model, Output, Purpose};
+use crate::model::lower::{Model, Output, Purpose, Sampler};
+use crate::model::task::{ClassWeight, Task};
 use crate::ops::softmax::log_sum_exp;
 use crate::shape::Shape;
 use crate::target::Scores;
+use crate::train::adapt;
+use crate::train::initial_weights::{self, Initial};
 
 /// What the command line says besides the config.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +58,8 @@ pub struct Prepared {
     pub dataset: Dataset,
     /// One factor per class, if the config weighs classes.
     pub class_weights: Option<Vec<f32>>,
+    /// First weights that come from a file.
+    pub initial: Initial,
 }
 
 impl Prepared {
@@ -64,17 +68,29 @@ impl Prepared {
         let dataset = experiment.dataset.load(&options.load_context(&experiment, true))?;
         let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing);
         let class_weights = class_weights(&experiment, &dataset);
-        let precision = check_precision(&experiment);
+        let checks = [
+            check_precision(&experiment).err(),
+            check_steps(&experiment, &dataset).err(),
+            adapt::check(&experiment).err(),
+        ];
+        let initial = initial_weights::open(&experiment, model.as_ref().ok());
         // All are looked at before one is returned, so that one run tells of all.
-        let (model, class_weights) = match (model, class_weights, precision) {
-            (Ok(model), Ok(weights), Ok(())) => (model, weights),
-            (model, weights, precision) => {
-                let failures = [model.err(), weights.err(), precision.err()];
-                let diags = failures.into_iter().flatten().flat_map(|f| f.diags().to_vec());
+        let (model, class_weights, initial) = match (model, class_weights, initial) {
+            (Ok(model), Ok(weights), Ok(initial)) if checks.iter().all(Option::is_none) => {
+                (model, weights, initial)
+            }
+            (model, weights, initial) => {
+                let failures = [model.err(), weights.err(), initial.err()].into_iter().chain(checks);
+                let diags = failures.flatten().flat_map(|f| f.diags().to_vec());
                 return Err(Failure::Input(diags.collect()));
             }
         };
-        Ok((Prepared { experiment, dataset, class_weights }, model))
+        Ok((Prepared { experiment, dataset, class_weights, initial }, model))
+    }
+
+    /// What the user should know before training starts.
+    pub fn notes(&self) -> impl Iterator<Item = &String> {
+        self.dataset.notes.iter().chain(&self.initial.report)
     }
 
     /// Samples of a batch: what the config says, or the training part if that is smaller.
@@ -95,8 +111,22 @@ fn check_precision(experiment: &Experiment) -> Result<()> {
     }
 }
 
+/// Whether a GAN's generator gets to learn in every epoch.
+fn check_steps(experiment: &Experiment, dataset: &Dataset) -> Result<()> {
+    let Task::Gan(gan) = &experiment.task else { return Ok(()) };
+    let steps = dataset.train.len().div_ceil(experiment.training.batch_size.max(1));
+    if gan.d_steps <= steps as u64 {
+        return Ok(());
+    }
+    let message = format!(
+        "`d_steps` is {}, and an epoch has {steps} steps: the generator would hardly learn",
+        gan.d_steps
+    );
+    Err(Diag::new(message).at(&gan.d_steps_at).hint("fewer d_steps, or a smaller batch_size").into())
+}
+
 fn class_weights(experiment: &Experiment, dataset: &Dataset) -> Result<Option<Vec<f32>>> {
-    let Task::Supervised(task) = &experiment.task;
+    let Task::Supervised(task) = &experiment.task else { return Ok(None) };
     let Some(wanted) = &task.class_weight else { return Ok(None) };
     let at = &task.class_weight_at;
     let Some(names) = dataset.preprocessing.classes().filter(|_| !task.reconstructs) else {
@@ -157,6 +187,7 @@ pub struct Loaded {
     pub meta: checkpoint::Meta,
     pub session: Session,
     pub outputs: Vec<Output>,
+    pub sampler: Option<Sampler>,
 }
 
 impl Loaded {
@@ -171,10 +202,10 @@ impl Loaded {
         let experiment = experiment_of(&checkpoint.meta, &file.display().to_string(), &[])?;
         let input = Shape::batch(checkpoint.meta.input_shape.clone());
         let model = Model::lower(&experiment, &input, &checkpoint.meta.preprocessing)?;
-        let outputs = model.outputs.clone();
+        let (outputs, sampler) = (model.outputs.clone(), model.sampler.clone());
         let mut session = model.session(Purpose::Infer, INFERENCE_BATCH, options.pool())?;
         load_weights(&mut session, &checkpoint, file)?;
-        Ok(Loaded { experiment, meta: checkpoint.meta, session, outputs })
+        Ok(Loaded { experiment, meta: checkpoint.meta, session, outputs, sampler })
     }
 }
 
@@ -200,6 +231,9 @@ pub fn checkpoint_file(path: &Path) -> Result<PathBuf> {
 pub fn load_weights(session: &mut Session, checkpoint: &Checkpoint, file: &Path) -> Result<()> {
     for index in 0..session.params().decls.len() {
         let decl = &session.params().decls[index];
+        if decl.carried {
+            continue;
+        }
         let found = checkpoint.tensor(&decl.path, &decl.shape);
         let data = found.map_err(|what| Diag::new(format!("{}: {what}", file.display())))?.to_vec();
         session.param_mut(index).copy_from_slice(&data);

@@ -88,7 +88,7 @@ fn follow_keras(precision: Precision, loss_tolerance: f64, tolerance: f64) {
         let dataset = dataset(model, prediction.shape()[1]);
         let lowered = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing)
             .unwrap_or_else(|f| panic!("{name}: {}", f.diags()[0]));
-        let prepared = Prepared { experiment, dataset, class_weights: None };
+        let prepared = Prepared { experiment, dataset, class_weights: None, initial: Default::default() };
         let mut trainer = Trainer::new(&prepared, &lowered, Arc::new(Pool::new(2))).unwrap();
         let paths: Vec<String> = lowered.params.decls.iter().map(|d| d.path.clone()).collect();
         for (index, path) in paths.iter().enumerate() {
@@ -276,7 +276,7 @@ fn several_inputs_and_outputs_follow_keras() {
     let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing)
         .unwrap_or_else(|f| panic!("{}", f.diags()[0]));
     let dataset = Dataset { validation: Some(dataset.train.clone()), ..dataset };
-    let prepared = Prepared { experiment, dataset, class_weights: None };
+    let prepared = Prepared { experiment, dataset, class_weights: None, initial: Default::default() };
     let mut trainer = Trainer::new(&prepared, &model, Arc::new(Pool::new(2))).unwrap();
     let paths: Vec<String> = model.params.decls.iter().map(|d| d.path.clone()).collect();
     assert_eq!(paths.len(), file["initial_weights"].as_object().unwrap().len(), "{paths:?}");
@@ -299,7 +299,7 @@ fn several_inputs_and_outputs_follow_keras() {
         let ours: Vec<f64> = trainer.session.param(index).iter().map(|v| f64::from(*v)).collect();
         golden::all_close(&ours, &expected, 1e-5, path);
     }
-    for (name, value) in names.iter().zip(trainer.evaluate(part)) {
+    for (name, value) in names.iter().zip(trainer.evaluate(part).unwrap()) {
         golden::close(value, file["judged"][name].as_f64().unwrap(), 1e-5, &format!("judged: {name}"));
     }
 }

@@ -302,7 +302,7 @@ mod tests {
     use crate::kernels::clock::Reading;
     use crate::kernels::par::Pool;
     use crate::model::Experiment;
-    use crate::model::experiment::Task;
+    use crate::model::task::Task;
     use crate::train::{Options, Prepared};
 
     const CONFIG: &str = "[dataset]\ntype = \"digits\"\nlimit = 100\n\
@@ -340,7 +340,7 @@ mod tests {
 
     fn timing() -> Timing {
         let (prepared, rows, trainer) = trainer();
-        let Task::Supervised(task) = &prepared.experiment.task;
+        let Task::Supervised(task) = &prepared.experiment.task else { panic!("one network") };
         let optimizer = &task.optimizer;
         let peaks = Peaks { fma: 1e9, fma_one_thread: 1e9, copy: vec![(1, 1e9)] };
         Timing::new(&rows, &trainer.session, optimizer, &laps(&trainer), &peaks)

@@ -4,17 +4,21 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::checkpoint::Begun;
+use crate::data::pictures::Picture;
 use crate::data::{Dataset, Part};
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
 use crate::kernels::par::Pool;
-use crate::model::experiment::Task;
-use crate::model::lower::{Model, Purpose};
+use crate::model::lower::{Model, Purpose, Sampler};
+use crate::model::task::Task;
 use crate::report::forecast_svg::Forecast;
 use crate::rng::Stream;
+use crate::train::adapt;
 use crate::train::course::{Course, Learner, Lesson, Stage, Stuck};
+use crate::train::duel::Duel;
 use crate::train::forecast;
 use crate::train::judge::Judge;
+use crate::train::samples;
 use crate::train::setup::Prepared;
 
 /// The optimizer's name for the moving average of the weights.
@@ -28,7 +32,8 @@ pub const DIVERGED: &str =
 pub struct Trainer {
     pub session: Session,
     pub learners: Vec<Learner>,
-    course: Course,
+    pub course: Course,
+    sampler: Option<Sampler>,
     seed: u64,
     shuffle: bool,
     batch: usize,
@@ -42,22 +47,31 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Compiles the model and draws first weights.
+    /// Compiles the model and draws first weights, or takes those that a file gives.
     pub fn new(prepared: &Prepared, model: &Model, pool: Arc<Pool>) -> Result<Trainer> {
         let experiment = &prepared.experiment;
         let batch = prepared.batch_size();
         let mut session = model.session(Purpose::Train, batch, pool)?;
-        let Task::Supervised(task) = &experiment.task;
-        let judge = Judge::new(task, &model.outputs, batch);
-        let course = Course::Supervised(Lesson { judge, class_weights: prepared.class_weights.clone() });
-        let learners = vec![Learner::new(task.optimizer.clone(), &session, "")];
+        let course = match &experiment.task {
+            Task::Supervised(task) => {
+                let judge = Judge::new(task, &model.outputs, batch);
+                Course::Supervised(Lesson { judge, class_weights: prepared.class_weights.clone() })
+            }
+            Task::Gan(gan) => Course::Adversarial(Duel::new(gan, experiment.seed)),
+        };
+        let optimizers = experiment.task.optimizers().into_iter();
+        let learners =
+            optimizers.map(|(prefix, spec)| Learner::new(spec.clone(), &session, prefix)).collect();
         let judged = [&prepared.dataset.validation, &prepared.dataset.test];
         let longest = judged.into_iter().flatten().map(Part::len).max().unwrap_or(0);
         session.initialize(experiment.seed);
+        adapt::adapt(experiment, &prepared.dataset.train, &mut session);
+        prepared.initial.load(&mut session);
         Ok(Trainer {
             session,
             learners,
             course,
+            sampler: model.sampler.clone(),
             seed: experiment.seed,
             shuffle: experiment.training.shuffle,
             batch,
@@ -109,6 +123,11 @@ impl Trainer {
         self.learners[0].optimizer.learning_rate()
     }
 
+    /// Of each optimizer.
+    pub fn learning_rates(&self) -> impl Iterator<Item = f64> {
+        self.learners.iter().map(|learner| learner.optimizer.learning_rate())
+    }
+
     /// Of the first optimizer.
     pub fn set_learning_rate(&mut self, rate: f64) {
         self.learners[0].optimizer.set_learning_rate(rate);
@@ -121,7 +140,8 @@ impl Trainer {
 
     /// Loss and metrics over a part, with the inference program, and with the weights' moving average
     /// where the optimizer keeps one: what is judged is what the best checkpoint holds.
-    pub fn evaluate(&mut self, part: &Part) -> Vec<f64> {
+    /// `None` if there is nothing to judge by: a GAN has no targets.
+    pub fn evaluate(&mut self, part: &Part) -> Option<Vec<f64>> {
         self.swap_average();
         let values = self.evaluate_weights(part);
         self.swap_average();
@@ -129,17 +149,27 @@ impl Trainer {
     }
 
     /// As [`Self::evaluate`], with the weights that the session holds, whatever they are.
-    pub fn evaluate_weights(&mut self, part: &Part) -> Vec<f64> {
-        let Course::Supervised(Lesson { judge, .. }) = &mut self.course;
+    pub fn evaluate_weights(&mut self, part: &Part) -> Option<Vec<f64>> {
+        let Course::Supervised(Lesson { judge, .. }) = &mut self.course else { return None };
         judge.reset();
         judge.judge(&mut self.session, part, &self.steady[..part.len()], |_, _| {});
-        judge.values()
+        Some(judge.values())
     }
 
     /// What the weights say of the end of a series, if the data is one.
     pub fn forecast(&mut self, dataset: &Dataset) -> Option<Forecast> {
-        let Course::Supervised(Lesson { judge, .. }) = &self.course;
+        let Course::Supervised(Lesson { judge, .. }) = &self.course else { return None };
         forecast::of(&mut self.session, judge.slots(), dataset)
+    }
+
+    /// A picture of the samples that the weights, or their moving average, make of the seed's noise, `rows` by
+    /// `columns`; `None` if they make no pictures.
+    pub fn samples(&mut self, [rows, columns]: [usize; 2]) -> Option<Picture> {
+        let sampler = self.sampler.clone()?;
+        self.swap_average();
+        let made = samples::make(&mut self.session, &sampler, self.seed, 0..rows * columns);
+        self.swap_average();
+        samples::grid(&made, &sampler.shape.dims, columns)
     }
 
     /// Exchanges the weights with their moving average, where there is one.
@@ -156,7 +186,8 @@ impl Trainer {
     pub fn not_finite(&self) -> Option<&str> {
         let bad = |values: &[f32]| values.iter().any(|v| !v.is_finite());
         let places = || self.session.params().decls.iter().zip(&self.session.layout().ranges);
-        let in_block = places().find(|(_, range)| bad(&self.session.block()[(*range).clone()]));
+        let mut weights = places().filter(|(decl, _)| !decl.carried);
+        let in_block = weights.find(|(_, range)| bad(&self.session.block()[(*range).clone()]));
         let in_state = || {
             let trained = self.learners.iter().flat_map(|l| l.trained(&self.session).map(move |t| (l, t)));
             let kept =
@@ -197,7 +228,7 @@ impl Trainer {
                 decls[index].path
             ));
         } else {
-            self.course.fill(&mut self.session, program, (part, &self.order[samples.clone()]));
+            self.course.fill(&mut self.session, program, (part, &self.order[samples.clone()]), self.step);
             let inputs = bad(self.session.input(program, 0, n)) || bad(self.session.input(program, 1, n));
             let mut first = inputs.then(|| "the data".to_string());
             self.session.replay(program, n, self.step as u32, |layer, outputs| {

@@ -22,9 +22,11 @@ import sys
 MAKERS = {
     "layers": "make_layers",
     "recurrent": "make_recurrent",
+    "stateful": "make_recurrent",
     "attention": "make_attention",
     "families": "make_families",
     "functional": "make_functional",
+    "preprocessing": "make_preprocessing",
     "activations": "make_functions",
     "losses": "make_functions",
     "optimizers": "make_optimizers",

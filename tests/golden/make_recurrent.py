@@ -122,3 +122,41 @@ def recurrent():
     cases = [run(*job, seed=5000 + i) for i, job in enumerate(itertools.chain(single(), wrapped()))]
     write("recurrent.json", cases, precision="float64")
 
+
+
+def walk(layer_spec, shape, masked, seed):
+    """The samples of a batch one after the other, each beginning with the state that the one before left."""
+    draw = Draw(seed)
+    x = draw.normal(shape)
+    layer = make(layer_spec)
+    layer.build((1, *shape[1:]))
+    for v in layer.trainable_variables:
+        v.assign(draw.weight(v.name, v.shape))
+    # Not the first step: there Keras gives zeros, as it does not look at the state that goes on.
+    mask = np.ones(shape[:2], int)
+    mask[-1, shape[1] // 2:] = 0
+    mask[-2, 1:3] = 0
+    output = []
+    for sample in range(shape[0]):
+        keys = {"mask": tf.constant(mask[sample:sample + 1].astype(bool))} if masked else {}
+        output.append(layer(x[sample:sample + 1], **keys)[0])
+    case = {
+        "name": label(layer_spec, "masked" if masked else "", "on " + "x".join(map(str, shape))),
+        "toml": toml(layer_spec),
+        "input": tensor(x),
+        "weights": {weight_name(v): tensor(v.numpy()) for v in layer.trainable_variables},
+        "output": tensor(tf.stack(output)),
+    }
+    if masked:
+        case["mask"] = tensor(mask)
+    return case
+
+
+def stateful():
+    jobs = []
+    for kind, keys in CELLS:
+        for sequences, masked in itertools.product([False, True], repeat=2):
+            spec_ = spec(kind, units=2, return_sequences=sequences, stateful=True, **keys)
+            jobs.append((spec_, SHAPE, masked))
+    cases = [walk(*job, seed=7000 + i) for i, job in enumerate(jobs)]
+    write("stateful.json", cases, precision="float64")

@@ -120,6 +120,16 @@ fn grey(rgb: &[u8]) -> u8 {
     ((299 * r + 587 * g + 114 * b + 500) / 1000) as u8
 }
 
+/// Writes grey or coloured pixels as a PNG.
+pub fn write_picture(sink: &mut dyn Write, picture: &Picture) -> io::Result<()> {
+    let mut encoder = png::Encoder::new(sink, picture.width as u32, picture.height as u32);
+    encoder.set_color(if picture.channels == 1 { ColorType::Grayscale } else { ColorType::Rgb });
+    encoder.set_depth(BitDepth::Eight);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&picture.pixels)?;
+    Ok(writer.finish()?)
+}
+
 /// Writes class numbers as a PNG whose palette shows them in different colours.
 pub fn write_mask(sink: &mut dyn Write, mask: &Picture) -> io::Result<()> {
     let mut encoder = png::Encoder::new(sink, mask.width as u32, mask.height as u32);

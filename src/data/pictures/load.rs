@@ -24,16 +24,16 @@ pub struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    /// Refuses more than the limit, before anything is read.
-    pub fn check(&self, pictures: usize, bytes_each: usize) -> Result<(), Diag> {
-        let needed = pictures as u128 * bytes_each as u128;
+    /// Refuses more than the limit, before anything is read; `what`: pictures or clips.
+    pub fn check(&self, count: usize, what: &str, bytes_each: usize) -> Result<(), Diag> {
+        let needed = count as u128 * bytes_each as u128;
         let given = self.megabytes.map(|mb| mb as u128 * 1_000_000);
         let machine = machine::memory().map(|bytes| bytes as u128);
         let Some(limit) = given.or(machine).filter(|limit| needed > *limit) else { return Ok(()) };
         let megabytes = |bytes: u128| bytes.div_ceil(1_000_000);
         let whose = if given.is_some() { "memory_limit is" } else { "this machine has" };
         let message = format!(
-            "{pictures} pictures of {bytes_each} bytes take {} MB of memory; {whose} {} MB",
+            "{count} {what} of {bytes_each} bytes take {} MB of memory; {whose} {} MB",
             megabytes(needed),
             limit / 1_000_000
         );

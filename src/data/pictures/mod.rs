@@ -1,5 +1,6 @@
-//! Pictures in files: found, decoded, brought to one size.
+//! Pictures and clips in files: found, decoded, brought to one size.
 
+pub mod clips;
 pub mod codec;
 pub mod folder;
 pub mod inputs;

@@ -4,35 +4,44 @@ use crate::data::records::Header;
 use crate::data::table::Columns;
 use crate::data::table::columns::{Numbers, Texts};
 use crate::data::table::layout::Used;
-use crate::diag::Diag;
+use crate::diag::{At, Diag};
 
 /// The class names of a target: by number if all of them are numbers, else by text.
 ///
 /// # Errors
 /// Only one class; two texts for one number (`1` and `1.0`).
 pub fn names(columns: &Columns, target: usize, used: &Used, header: &Header) -> Result<Vec<String>, Diag> {
-    let names = in_order(columns.columns[target].texts().names.clone());
+    let names = columns.columns[target].texts().names.clone();
+    in_order_checked(names, &used.name, &header.at(used.column))
+}
+
+/// Different names as classes of the column `target`, in order.
+///
+/// # Errors
+/// Only one class; two texts for one number (`1` and `1.0`).
+pub fn in_order_checked(names: Vec<String>, target: &str, at: &At) -> Result<Vec<String>, Diag> {
+    let names = in_order(names);
     let value = |name: &String| name.parse::<f64>().ok();
     if let Some(pair) =
         names.windows(2).find(|pair| value(&pair[0]).is_some() && value(&pair[0]) == value(&pair[1]))
         && names.iter().all(|name| value(name).is_some())
     {
         let message = format!(
-            "classes `{}` and `{}` of `{}` are the same number written in two ways",
-            pair[0], pair[1], used.name
+            "classes `{}` and `{}` of `{target}` are the same number written in two ways",
+            pair[0], pair[1]
         );
-        return Err(Diag::new(message).at(&header.at(used.column)));
+        return Err(Diag::new(message).at(at).hint("write it in one way throughout the file"));
     }
     if names.len() < 2 {
-        let message = format!("the target `{}` has only one class: `{}`", used.name, names.concat());
-        let diag = Diag::new(message).at(&header.at(used.column));
+        let message = format!("the target `{target}` has only one class: `{}`", names.concat());
+        let diag = Diag::new(message).at(at);
         return Err(diag.hint("there is nothing to tell apart: look at the file or the target's name"));
     }
     Ok(names)
 }
 
-/// Different names, by number if all of them are numbers, else by text.
-pub fn in_order(mut names: Vec<String>) -> Vec<String> {
+/// By number if all of them are numbers, else by text.
+fn in_order(mut names: Vec<String>) -> Vec<String> {
     let values: Option<Vec<f64>> = names.iter().map(|n| n.parse().ok()).collect();
     let Some(values) = values else {
         names.sort();

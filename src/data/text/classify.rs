@@ -35,6 +35,8 @@ pub struct Texts {
 
 /// A file's texts and the names of their classes.
 struct Read {
+    /// Where the classes' column stands in the header.
+    target_at: At,
     texts: Vec<String>,
     classes: Vec<String>,
 }
@@ -71,7 +73,7 @@ impl Texts {
             header.find(name).ok_or_else(|| missing().maybe_hint(suggest(name, &names)))
         };
         let (column, target) = (find(&self.column)?, find(&self.target)?);
-        let mut read = Read { texts: vec![], classes: vec![] };
+        let mut read = Read { target_at: header.at(target), texts: vec![], classes: vec![] };
         let mut mistakes = Mistakes::default();
         while let Some(row) = records.next()? {
             if row.len() != header.names.len() {
@@ -117,11 +119,7 @@ impl DatasetSpec for Texts {
         let mut names = read.classes.clone();
         names.sort();
         names.dedup();
-        let names = classes::in_order(names);
-        if names.len() < 2 {
-            let message = format!("the target `{}` has only one class: `{}`", self.target.0, names.concat());
-            return Err(Diag::new(message).at(&self.target.1).into());
-        }
+        let names = classes::in_order_checked(names, &self.target.0, &read.target_at)?;
         let count = self.common.limited(read.texts.len());
         read.texts.truncate(count);
         read.classes.truncate(count);
@@ -156,9 +154,8 @@ impl DatasetSpec for Texts {
         let mut test = None;
         if let Some((path, at)) = &self.test {
             let path = places::find(cx, "text", path, at)?;
-            // Read once more, by what was fitted; this is for the fingerprint.
-            self.read_file(&path, at, &mut fingerprint)?;
-            test = Some(labelled::load(&path, &preprocessing, None)?);
+            let file = fingerprint.over(open(&path).map_err(|diag| diag.at(at))?);
+            test = Some(labelled::read(file, &path, &preprocessing, None)?);
         }
         let part = |rows| Part { table: table.clone(), rows };
         let (train, split_off) = (part(rows), held_out.map(part));
@@ -181,6 +178,7 @@ impl DatasetSpec for Texts {
 
 #[cfg(test)]
 mod tests {
+    use crate::data::source::Fingerprint;
     use crate::data::testing::{Folder, dataset};
 
     const REVIEWS: &str = "text,label\n\"Good, good film!\",yes\nbad film,no\ngood,yes\nawful,no\n";
@@ -209,6 +207,36 @@ mod tests {
         let mut x = [9.0; 3];
         part.table.inputs.copy_row(0, &mut x);
         assert_eq!(x, [1.0, 1.0, 5.0]);
+    }
+
+    #[test]
+    fn each_file_counts_once_in_the_fingerprint() {
+        let folder = Folder::new();
+        folder.write("r.csv", REVIEWS);
+        folder.write("s.csv", "text,label\nbad,no\n");
+        let keys = "type = \"text\", train = \"r.csv\", test = \"s.csv\", column = \"text\", target = \"label\", \
+                    sequence_length = 3";
+        let data = dataset(keys).unwrap().load(&folder.context()).unwrap();
+        let mut both = Fingerprint::default();
+        both.update(REVIEWS.as_bytes());
+        both.update(b"text,label\nbad,no\n");
+        assert_eq!(data.fingerprint, both.hex());
+        assert_eq!(data.test.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn mistakes_in_the_classes_are_told_at_the_header() {
+        let refused = |rows: &str| {
+            let folder = Folder::new();
+            folder.write("r.csv", format!("text,label\n{rows}"));
+            let keys = "type = \"text\", train = \"r.csv\", column = \"text\", target = \"label\", sequence_length = 3";
+            let diag = dataset(keys).unwrap().load(&folder.context()).unwrap_err().diags()[0].clone();
+            assert!(diag.at.as_ref().unwrap().to_string().ends_with("r.csv:1:6"), "{diag}");
+            diag.message
+        };
+        let message = refused("good,1\nbad,2\nfine,1.0\n");
+        assert_eq!(message, "classes `1` and `1.0` of `label` are the same number written in two ways");
+        assert_eq!(refused("good,a\nbad,a\n"), "the target `label` has only one class: `a`");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub struct NextToken {
     tokenizer: Tokenizer,
     max_tokens: Option<usize>,
     length: usize,
+    /// From one training sample's start to the next. What is judged is taken without overlap: each token once.
     stride: usize,
     common: Common,
 }
@@ -50,7 +51,13 @@ impl NextToken {
     }
 
     /// The windows within these tokens, `stride` apart.
-    fn part(&self, table: &Arc<Table>, tokens: std::ops::Range<usize>, name: &str) -> Result<Part> {
+    fn part(
+        &self,
+        table: &Arc<Table>,
+        tokens: std::ops::Range<usize>,
+        stride: usize,
+        name: &str,
+    ) -> Result<Part> {
         let end = tokens.end.saturating_sub(self.length);
         if end <= tokens.start {
             let message = format!(
@@ -61,7 +68,7 @@ impl NextToken {
             let diag = Diag::new(message).at(&self.common.at);
             return Err(diag.hint("choose a smaller sequence_length, or another validation fraction").into());
         }
-        let starts = (tokens.start as u32..end as u32).step_by(self.stride);
+        let starts = (tokens.start as u32..end as u32).step_by(stride);
         Ok(Part { table: table.clone(), rows: starts.collect() })
     }
 
@@ -110,16 +117,16 @@ impl DatasetSpec for NextToken {
             Validation::Split { fraction, .. } => (count as f64 * (1.0 - fraction)).floor() as usize,
             _ => count,
         };
-        let train = self.part(&table, 0..trained, "training")?;
+        let train = self.part(&table, 0..trained, self.stride, "training")?;
         let split_off = match &self.common.validation {
-            Validation::Split { .. } => Some(self.part(&table, trained..count, "validation")?),
+            Validation::Split { .. } => Some(self.part(&table, trained..count, self.length, "validation")?),
             _ => None,
         };
         let mut test = None;
         if let Some((path, at)) = &self.test {
             let path = places::find(cx, "text", path, at)?;
             let tokens = self.encode(&vocabulary, &read(&path, at, &mut fingerprint)?, &path)?;
-            test = Some(self.part(&self.table(&tokens), 0..tokens.len(), "test")?);
+            test = Some(self.part(&self.table(&tokens), 0..tokens.len(), self.length, "test")?);
         }
         let (validation, test) = self.common.held_out(split_off, test);
         let notes = vec![format!(
@@ -149,7 +156,7 @@ impl DatasetSpec for NextToken {
         let InputEncoding::Tokens { vocabulary, .. } = &fitted.input else { unreachable!("made by `load`") };
         let text = read(path, &self.common.at, &mut Fingerprint::default())?;
         let tokens = self.encode(vocabulary, &text, path)?;
-        self.part(&self.table(&tokens), 0..tokens.len(), "given")
+        self.part(&self.table(&tokens), 0..tokens.len(), self.length, "given")
     }
 }
 
@@ -180,6 +187,14 @@ mod tests {
         assert_eq!((x, y), ([1.0, 2.0, 0.0], [2.0, 0.0, 1.0]));
         assert_eq!(data.validation.unwrap().rows, [6]);
         assert!(load("abcabcabca", "sequence_length = 3, stride = 1").unwrap().train.len() == 7);
+    }
+
+    #[test]
+    fn what_is_judged_does_not_overlap() {
+        let data = load(&"abc".repeat(10), "sequence_length = 3, stride = 2, validation = 0.5").unwrap();
+        assert_eq!(data.train.rows, [0, 2, 4, 6, 8, 10]);
+        assert_eq!(data.validation.as_ref().unwrap().rows, [15, 18, 21, 24]);
+        assert!(!data.train.is_walk() && data.validation.unwrap().is_walk());
     }
 
     #[test]

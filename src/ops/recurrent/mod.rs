@@ -16,6 +16,9 @@ mod simple;
 mod step;
 #[cfg(test)]
 mod twin;
+mod walk;
+
+pub use walk::Walk;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -245,7 +248,7 @@ impl Op for Recurrent {
         let per_thread = self.forward_space().iter().sum();
         for_chunks_with(cx.pool, work, data, io.scratch(), per_thread, |task, [y, notes], own| {
             let samples = run::Samples { op: self, first: task * rows, mask, factors };
-            samples.forward(z, (kernel, bias), (y, notes), own);
+            samples.forward(z, (kernel, bias), (y, notes), &mut [], own);
         });
     }
 
@@ -292,6 +295,6 @@ impl Op for Recurrent {
 
     #[cfg(test)]
     fn twin(&self, x: &[ndarray::ArrayD<f64>], _: &crate::graph::twin::TwinCtx) -> Vec<ndarray::ArrayD<f64>> {
-        twin::run(self, x)
+        twin::run(self, x, &[])
     }
 }

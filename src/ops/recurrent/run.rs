@@ -41,12 +41,14 @@ impl<'a> Samples<'a> {
         self.factors.map(|factors| (&factors[self.first * width + gate * self.op.units..], width))
     }
 
-    /// All steps. `z` is that of all samples, `y` and `notes` (or nothing) of these.
+    /// All steps. `z` is that of all samples, `y` and `notes` (or nothing) of these. `carried`: the state to
+    /// begin with (an LSTM's cell behind it), and where the last one goes; or nothing, to begin with zeros.
     pub fn forward(
         &self,
         z: &[f32],
         (kernel, bias): (&[f32], Option<&[f32]>),
         (y, notes): (&mut [f32], &mut [f32]),
+        carried: &mut [f32],
         own: &mut [f32],
     ) {
         let &Recurrent { cell, steps, units, .. } = self.op;
@@ -56,6 +58,10 @@ impl<'a> Samples<'a> {
         let (h, c, fed) = (&mut h[..rows * units], &mut c[..rows * units], &mut fed[..rows * fed_width]);
         h.fill(0.0);
         c.fill(0.0);
+        let (carried_h, carried_c) = carried.split_at_mut(carried.len().min(h.len()));
+        h[..carried_h.len()].copy_from_slice(carried_h);
+        c[..carried_c.len()].copy_from_slice(carried_c);
+        let from_zeros = carried_h.is_empty();
         let noting = !notes.is_empty();
         let [gates_notes, extra_notes, h_notes, fed_notes] =
             split(notes, self.op.notes().map(|len| if noting { rows * len } else { 0 }));
@@ -75,7 +81,7 @@ impl<'a> Samples<'a> {
                 |part: &Part, h: &[f32], fed: &[f32], gates: &mut [f32]| {
                     let columns = part.columns.clone();
                     let (a, a_row) = part.fed.map_or((h, units), |from| (&fed[from..], fed_width));
-                    let k = if t == 0 { 0 } else { units };
+                    let k = if t == 0 && from_zeros { 0 } else { units };
                     let start = bias.map_or(Start::Zero, |bias| Start::Bias(&bias[columns.clone()]));
                     Product { k, a_row, b_k: width, c_row: width, ..Product::dense(rows, columns.len(), k) }
                         .run(a, &kernel[columns.start..], &mut gates[columns.start..], start);
@@ -111,6 +117,8 @@ impl<'a> Samples<'a> {
         if !self.op.sequences {
             y.copy_from_slice(h);
         }
+        carried_h.copy_from_slice(&h[..carried_h.len()]);
+        carried_c.copy_from_slice(&c[..carried_c.len()]);
     }
 
     /// The state times the factors of each gate.

@@ -4,7 +4,8 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::{Cell, Recurrent};
 
-pub fn run(op: &Recurrent, x: &[ArrayD<f64>]) -> Vec<ArrayD<f64>> {
+/// `carried`: the state to begin with and an LSTM's cell behind it; or nothing, to begin with zeros.
+pub fn run(op: &Recurrent, x: &[ArrayD<f64>], carried: &[f64]) -> Vec<ArrayD<f64>> {
     let (steps, u, width) = (op.steps, op.units, op.width());
     let n = x[0].shape()[0];
     let [bias, mask, factors] = op.positions();
@@ -13,7 +14,8 @@ pub fn run(op: &Recurrent, x: &[ArrayD<f64>]) -> Vec<ArrayD<f64>> {
     let rec = |v: f64| op.recurrent_activation.twin(v);
     let mut states = vec![];
     for sample in 0..n {
-        let (mut h, mut c) = (vec![0.0; u], vec![0.0; u]);
+        let begin = |from: usize| (0..u).map(|j| carried.get(from + j).copied().unwrap_or(0.0)).collect();
+        let (mut h, mut c): (Vec<f64>, Vec<f64>) = (begin(0), begin(u));
         for t in 0..steps {
             let z = |j: usize| x[0][[sample, t, j]];
             let factor = |j: usize| factors.map_or(1.0, |i| x[i][[sample, j]]);

@@ -1,8 +1,8 @@
-//! y = x enlarged, every pixel a blend of its neighbours: x `[N, H, W, C]`, y `[N, H * rows, W * columns, C]`.
+//! Images in another size: x `[N, H, W, C]`, y `[N, H', W', C]`.
 //!
-//! Along an axis enlarged by s, place o of y lies at `(o + 1/2) / s - 1/2` of x: between two places, whose
-//! shares are linear in the distance; beyond the first and the last it is theirs. Keras:
-//! `ops.image.resize` with `interpolation="bilinear"` (half-pixel centres, no antialiasing).
+//! Along an axis, place o of y lies at `(o + 1/2) H / H' - 1/2` of x. Bilinear: between two places of x,
+//! whose shares are linear in the distance; beyond the first and the last it is theirs. Nearest: in place
+//! `floor((o + 1/2) H / H')`. Keras: `ops.image.resize` (half-pixel centres, no antialiasing).
 //!
 //! Rows are blended first, then columns; gradients take the same two steps backwards, each place of x
 //! gathering from the places that it has a share in.
@@ -15,9 +15,9 @@ use crate::kernels::pieces::for_pieces_with;
 use crate::ops::pooling::{load, over_channels, store};
 use crate::shape::Shape;
 
-/// Images of one size, enlarged.
+/// Images of one size brought to another.
 #[derive(Clone, Debug)]
-pub struct Bilinear {
+pub struct Resize {
     rows: Blend,
     columns: Blend,
     channels: usize,
@@ -34,13 +34,21 @@ struct Blend {
 }
 
 impl Blend {
-    fn new(size: usize, factor: usize) -> Blend {
-        let at = |o: usize| (o as f64 + 0.5) / factor as f64 - 0.5;
-        let from: Vec<[usize; 2]> = (0..size * factor)
-            .map(|o| [at(o).floor().max(0.0) as usize, ((at(o).floor() + 1.0) as usize).min(size - 1)])
+    fn bilinear(input: usize, output: usize) -> Blend {
+        let at = |o: usize| (o as f64 + 0.5) * input as f64 / output as f64 - 0.5;
+        let from = (0..output)
+            .map(|o| [at(o).floor().max(0.0) as usize, ((at(o).floor() + 1.0) as usize).min(input - 1)])
             .collect();
-        let share = (0..size * factor).map(|o| (at(o) - at(o).floor()) as f32).collect();
-        let mut reach = vec![0..0; size];
+        Blend::new(input, from, (0..output).map(|o| (at(o) - at(o).floor()) as f32).collect())
+    }
+
+    fn nearest(input: usize, output: usize) -> Blend {
+        let from = (0..output).map(|o| [(2 * o + 1) * input / (2 * output); 2]).collect();
+        Blend::new(input, from, vec![0.0; output])
+    }
+
+    fn new(input: usize, from: Vec<[usize; 2]>, share: Vec<f32>) -> Blend {
+        let mut reach = vec![0..0; input];
         for (o, from) in from.iter().enumerate() {
             for i in from {
                 let start = if reach[*i].is_empty() { o } else { reach[*i].start };
@@ -66,11 +74,17 @@ impl Blend {
     }
 }
 
-impl Bilinear {
-    /// Images of these rows and columns, with so many times as many of both.
-    pub fn new(size: [usize; 2], channels: usize, factors: [usize; 2]) -> Bilinear {
-        let [rows, columns] = [0, 1].map(|i| Blend::new(size[i], factors[i]));
-        Bilinear { rows, columns, channels }
+impl Resize {
+    /// Images of these rows and columns, brought to `output` rows and columns by blending.
+    pub fn bilinear(input: [usize; 2], output: [usize; 2], channels: usize) -> Resize {
+        let [rows, columns] = [0, 1].map(|i| Blend::bilinear(input[i], output[i]));
+        Resize { rows, columns, channels }
+    }
+
+    /// The same by taking pixels as they are.
+    pub fn nearest(input: [usize; 2], output: [usize; 2], channels: usize) -> Resize {
+        let [rows, columns] = [0, 1].map(|i| Blend::nearest(input[i], output[i]));
+        Resize { rows, columns, channels }
     }
 
     /// Numbers of a row of x and of y.
@@ -140,15 +154,15 @@ simd! {
     }
 }
 
-impl Op for Bilinear {
+impl Op for Resize {
     fn name(&self) -> &'static str {
-        "bilinear"
+        "resize"
     }
 
     fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
         let input = [self.rows.input(), self.columns.input(), self.channels];
         if x[0].dims != input {
-            return Err(Mismatch::new(format!("enlarging of {input:?} got {}", x[0])));
+            return Err(Mismatch::new(format!("resizing of {input:?} got {}", x[0])));
         }
         let y = Shape::batch([self.rows.output(), self.columns.output(), self.channels]);
         let mut signature = Signature::new(y).differentiable(&[0]);
@@ -179,6 +193,11 @@ impl Op for Bilinear {
         for_pieces_with(cx.pool, work, [dx.buf], io.scratch(), round_up(wide), |task, [dx], own| {
             let (image, i) = (&dy[task / input * output * wide..][..output * wide], task % input);
             let (own, reach) = (&mut own[..wide], &self.rows.reach[i]);
+            if reach.is_empty() {
+                // A smaller image leaves rows out.
+                dx.fill(0.0);
+                return;
+            }
             for o in reach.clone() {
                 scale(&image[o * wide..][..wide], self.rows.share_of(i, o), own, o > reach.start);
             }
@@ -193,11 +212,14 @@ impl Op for Bilinear {
     #[cfg(test)]
     fn twin(&self, x: &[ndarray::ArrayD<f64>], _: &crate::graph::twin::TwinCtx) -> Vec<ndarray::ArrayD<f64>> {
         use ndarray::{ArrayD, IxDyn};
-        // Places below 0 and above the last are the first and the last.
+        // Places below 0 and above the last are the first and the last. What is not blended lies where it is
+        // taken from.
         let at = |o: usize, axis: &Blend| {
-            let factor = axis.output() / axis.input();
-            let place = (o as f64 + 0.5) / factor as f64 - 0.5;
-            place.clamp(0.0, (axis.input() - 1) as f64)
+            let place = (o as f64 + 0.5) * axis.input() as f64 / axis.output() as f64 - 0.5;
+            match axis.from.iter().all(|from| from[0] == from[1]) && axis.input() > 1 {
+                true => (place + 0.5).floor(),
+                false => place.clamp(0.0, (axis.input() - 1) as f64),
+            }
         };
         let full = [x[0].shape()[0], self.rows.output(), self.columns.output(), self.channels];
         let y = ArrayD::from_shape_fn(IxDyn(&full), |o| {
