@@ -159,3 +159,41 @@ fn houses_are_priced_sensibly() {
     // Neighbours in the table: 115 m2 / 11 years costs 215, 105 / 9 costs 175; 85 / 14 costs 185.
     assert!((195.0..235.0).contains(&prices[0]) && (155.0..195.0).contains(&prices[1]), "{prices:?}");
 }
+
+/// Samples of the bundled GAN, as a classifier of real digits sees them: it is sure of most, and there are
+/// digits of every class.
+#[test]
+fn a_gan_draws_digits() {
+    if cfg!(debug_assertions) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fit("gan_digits", &path("gan"), &[]);
+    fit("cnn_digits", &path("cnn"), &[]);
+    let nntrain = |args: &[&std::ffi::OsStr]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_nntrain")).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let samples = path("samples.csv");
+    nntrain(&[
+        "generate".as_ref(),
+        path("gan").as_ref(),
+        "-n".as_ref(),
+        "1000".as_ref(),
+        "-o".as_ref(),
+        samples.as_ref(),
+    ]);
+    let told =
+        nntrain(&["predict".as_ref(), path("cnn").as_ref(), samples.as_ref(), "--probabilities".as_ref()]);
+    let mut counts = std::collections::BTreeMap::new();
+    let mut sum = 0.0;
+    for row in told.lines().skip(1) {
+        let (class, probabilities) = row.split_once(',').unwrap();
+        *counts.entry(class.to_string()).or_insert(0) += 1;
+        sum += probabilities.split(',').map(|p| p.parse::<f64>().unwrap()).fold(0.0, f64::max);
+    }
+    assert!(sum / 1000.0 > 0.9, "the likeliest class has {} on average", sum / 1000.0);
+    assert!(counts.len() == 10 && counts.values().all(|n| *n <= 250), "{counts:?}");
+}
