@@ -35,7 +35,7 @@ pub enum Command {
   nntrain predict runs/flowers new_pictures/ -o flowers.csv
   nntrain predict runs/lstm_sunspots sunspots.csv --steps 120")]
     Predict(PredictArgs),
-    /// Go on with a text, by a model of its next tokens
+    /// Go on with a text, or make pictures of noise, as the model was trained to
     #[command(after_help = "Examples:
   nntrain generate runs/char_transformer --prompt 'ROMEO:' --tokens 500
   nntrain generate runs/char_transformer --tokens 200 --temperature 0.5 --seed 3

@@ -11,7 +11,7 @@ use crate::diag::{Diag, Failure, Result};
 use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Var};
 use crate::losses::{Loss, LossInputs};
 use crate::model::Experiment;
-use crate::model::gan::{DISCRIMINATOR, GENERATOR, Gan};
+use crate::model::gan::{DISCRIMINATOR, GENERATOR, Gan, Rule};
 use crate::model::layers::Network;
 use crate::model::listing::{self, LayerRow};
 use crate::model::lower::{Graphs, Model, PREDICT, Purpose, Sampler};
@@ -257,9 +257,14 @@ impl<'e> Lowering<'e> {
         match loss.lower(g, of) {
             Ok(loss) => Some(loss),
             Err(Mismatch { message, hint }) => {
-                let scores = format!("`{}` gives {}", last.name, g.shape(of.output));
-                let diag = Diag::new(format!("the loss does not fit: {message}")).at(&self.gan.at);
-                self.diags.push(diag.also(&last.at, scores).maybe_hint(hint));
+                let hint = match self.gan.rule {
+                    Rule::BinaryCrossentropy => Some(
+                        "give the last layer activation = \"sigmoid\", or [gan] from_logits = true".into(),
+                    ),
+                    _ => hint,
+                };
+                let diag = Diag::new(format!("the loss does not fit: {message}")).at(&last.at);
+                self.diags.push(diag.maybe_hint(hint));
                 None
             }
         }

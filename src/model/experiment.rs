@@ -114,7 +114,7 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
         f.error("name", format!("`{name}` cannot name a run folder"), None);
     }
     let seed = f.key("seed").or(0u64);
-    let word = f.key("task").or(Word::Supervised);
+    let word = read_word(&mut f, root);
     let dataset = read_dataset(&mut f);
     let inputs = read_inputs(&mut f);
     let (training, task) = read_task::read(&mut f, word, root, &inputs);
@@ -148,6 +148,20 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
         config_dir: dir.to_path_buf(),
         resolved,
     })
+}
+
+fn read_word(f: &mut Fields<'_>, root: &Table) -> Word {
+    // Words that are the dataset's: what its targets are.
+    let of_data = ["segment", "classification", "regression"];
+    match root.get("task").and_then(|task| task.as_str()).filter(|word| of_data.contains(word)) {
+        None => f.key("task").or(Word::Supervised),
+        Some(word) => {
+            f.allow("task");
+            let hint = format!("write it below [dataset]: task = \"{word}\"");
+            f.error("task", format!("`{word}` says what the dataset's targets are"), Some(hint));
+            Word::Supervised
+        }
+    }
 }
 
 pub(super) fn missing_section(f: &mut Fields<'_>, name: &str, hint: &str) {

@@ -326,6 +326,12 @@ impl<'e> Lowering<'e> {
     ) -> Option<()> {
         let fits = head.loss.fits(&output.shape, &Target { kind: output.targets, shape: target.clone() });
         let mismatch = match (fits, output.targets) {
+            (Err(_), _) if self.task.reconstructs && output.shape.size() != self.input.size() => {
+                let message =
+                    format!("an autoencoder gives back its input {}, not {}", self.input, output.shape);
+                Mismatch::new(message)
+                    .hint("Dense and Reshape, Conv2DTranspose or UpSampling2D lead to any shape")
+            }
             (Err(mismatch), _) => mismatch,
             (Ok(()), TargetKind::ClassIndex { classes }) if classes > 2 && output.units() == 1 => {
                 let message = format!("the output has 1 unit, the dataset has {classes} classes");
