@@ -51,7 +51,7 @@ impl Head {
 }
 
 /// A column of the history that belongs to a head.
-pub fn prefixed(head: Option<&str>, column: &str) -> String {
+fn prefixed(head: Option<&str>, column: &str) -> String {
     head.map_or(column.to_string(), |head| format!("{head}_{column}"))
 }
 
