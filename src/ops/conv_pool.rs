@@ -3,7 +3,8 @@
 //! x, w, b as in [`Conv`], windows that tile its outputs; y `[N, PH, PW, F]`. The functions that fuse
 //! into a convolution never fall, so `max f(v) = f(max v)`: the maximum is taken first, of fewer
 //! numbers. The gradient goes to the first output, in row-major order, that holds the maximum, as in
-//! [`MaxPool`]; which one that was is noted down in the forward pass.
+//! [`MaxPool`]; which one that was is noted down in the forward pass, which goes by tiles
+//! (`kernels/winograd`) where the sizes make that the faster way.
 //!
 //! Gradients: only the outputs that are a maximum and have a gradient are visited; the kernel's sums
 //! go over fixed shards of images, then over the shards.
@@ -12,8 +13,9 @@ use std::sync::Arc;
 
 use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Scratch, Signature};
 use crate::kernels::aligned::round_up;
-use crate::kernels::conv::pooled::{Images, Pooled, words_in};
-use crate::kernels::pieces::for_pieces_with;
+use crate::kernels::conv::pooled::{ByTiles, Images, Pooled, words_in};
+use crate::kernels::gemm::Start;
+use crate::kernels::pieces::{for_chunks_with, for_pieces_with};
 use crate::kernels::sum;
 use crate::ops::conv::{Conv, row_parts};
 use crate::ops::function::Function;
@@ -85,6 +87,21 @@ impl ConvPool {
         if self.p.is_small() { 0 } else { self.live() }
     }
 
+    fn forward_scratch(&self) -> Scratch {
+        let (fixed, per_thread) = match self.p.by_tiles() {
+            Some(tiles) => (tiles.winograd.kernel_len(), tiles.scratch_len()),
+            None => (0, round_up(self.p.forward_scratch())),
+        };
+        Scratch { per_sample: 0, fixed, per_thread }
+    }
+
+    /// The function, in place.
+    fn activate(&self, y: &mut [f32]) {
+        if let Some(f) = self.function() {
+            f.apply_in_place(y);
+        }
+    }
+
     fn backward_scratch(&self) -> Scratch {
         let shards = self.shards(TASKS);
         Scratch {
@@ -113,32 +130,16 @@ impl Op for ConvPool {
         if self.function().is_some() {
             signature = signature.keep_y(&[0]);
         }
-        signature.forward_scratch = Scratch::default();
-        signature.forward_scratch.per_thread = round_up(self.p.forward_scratch());
+        signature.forward_scratch = self.forward_scratch();
         signature.backward_scratch = self.backward_scratch();
         Ok(signature)
     }
 
     fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
-        let (p, x, w) = (&*self.p, io.x(0), io.x(1));
-        let bias = (io.x.count() == 3).then(|| io.x(2));
-        let parts = row_parts(p.windows[0], cx.batch, cx.pool.threads());
-        let rows = p.windows[0] / parts;
-        let image = x.len() / cx.batch.max(1);
-        let per_thread = round_up(p.forward_scratch());
-        let scratch = if per_thread > 0 { io.scratch() } else { &mut [] };
-        let data = [io.y(0), io.notes().unwrap_or_default()];
-        let work = (cx.batch * parts, cx.batch * p.work());
-        for_pieces_with(cx.pool, work, data, scratch, per_thread, |task, [y, notes], own| {
-            let image = &x[task / parts * image..][..image];
-            let first = task % parts * rows;
-            let own = &mut own[..p.forward_scratch()];
-            p.forward(image, w, bias, first..first + rows, (y, notes, own), &|band| {
-                if let Some(f) = self.function() {
-                    f.apply_in_place(band);
-                }
-            });
-        });
+        match self.p.by_tiles() {
+            Some(tiles) => self.forward_by_tiles(tiles, io, cx),
+            None => self.forward_directly(io, cx),
+        }
     }
 
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
@@ -213,6 +214,42 @@ impl Op for ConvPool {
 }
 
 impl ConvPool {
+    fn forward_directly(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let (p, x, w) = (&*self.p, io.x(0), io.x(1));
+        let bias = (io.x.count() == 3).then(|| io.x(2));
+        let parts = row_parts(p.windows[0], cx.batch, cx.pool.threads());
+        let rows = p.windows[0] / parts;
+        let image = x.len() / cx.batch.max(1);
+        let per_thread = round_up(p.forward_scratch());
+        let scratch = if per_thread > 0 { io.scratch() } else { &mut [] };
+        let data = [io.y(0), io.notes().unwrap_or_default()];
+        let work = (cx.batch * parts, cx.batch * p.work());
+        for_pieces_with(cx.pool, work, data, scratch, per_thread, |task, [y, notes], own| {
+            let image = &x[task / parts * image..][..image];
+            let first = task % parts * rows;
+            let own = &mut own[..p.forward_scratch()];
+            p.forward(image, w, bias, first..first + rows, (y, notes, own), &|band| self.activate(band));
+        });
+    }
+
+    fn forward_by_tiles(&self, tiles: ByTiles<'_>, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let (p, x, n, threads) = (&*self.p, io.x(0), cx.batch, cx.pool.threads());
+        let start = if io.x.count() == 3 { Start::Bias(io.x(2)) } else { Start::Zero };
+        let (kernel, scratch) = io.scratch().split_at_mut(tiles.winograd.kernel_len());
+        tiles.winograd.transform_kernel(cx.pool, io.x(1), kernel);
+        let kernel = &*kernel;
+        // Pooled rows of one task: of some images, or of a part of one.
+        let images = tiles.winograd.images_per_task(n, threads);
+        let rows = images * p.windows[0] / row_parts(tiles.parts(), n, threads);
+        let all = n * p.windows[0];
+        let data = [(rows * p.pooled_row(), io.y(0)), (rows * p.notes_row(), io.notes().unwrap_or_default())];
+        let work = (all.div_ceil(rows), n * p.work());
+        for_chunks_with(cx.pool, work, data, scratch, tiles.scratch_len(), |task, [y, notes], own| {
+            let rows = task * rows..((task + 1) * rows).min(all);
+            tiles.forward((x, kernel), start, rows, (y, notes, own), &|band| self.activate(band));
+        });
+    }
+
     /// The kernel's gradient by shard, and in each by part of the filters, into `sums`.
     fn kernel_gradient(
         &self,

@@ -3,7 +3,7 @@
 use crate::kernels::vector::Vector;
 
 /// Outputs of a tile, and inputs that they read, in one direction.
-pub(super) const TILE: usize = 4;
+pub const TILE: usize = 4;
 pub(super) const PATCH: usize = 6;
 
 /// The points at which the polynomials are multiplied, besides 0 and infinity: plus and minus both.

@@ -21,10 +21,11 @@ use std::ops::Range;
 use crate::kernels::aligned::{LINE_FLOATS, round_up};
 use crate::kernels::conv::Geometry;
 use crate::kernels::gemm::{Product, Start};
-use crate::kernels::isa::isa;
+use crate::kernels::isa::{Isa, isa};
 use crate::kernels::par::{Pool, Split};
 pub use kernel_gradient::WinogradGradient;
-use maps::{PATCH, TILE};
+use maps::PATCH;
+pub use maps::TILE;
 use transform::{Inputs, Kernels, Line, Outputs, POSITIONS, WIDEST, kernels_of};
 
 /// Tiles of one block at least, over several images if they are small: the kernel is read once for
@@ -147,13 +148,18 @@ impl Winograd {
     }
 
     /// Rows of tiles that are done together.
-    fn block(&self) -> usize {
+    pub fn block(&self) -> usize {
         TILES.div_ceil(self.tiles()[1])
+    }
+
+    /// Whole images that a block has room for.
+    pub fn images_in_block(&self) -> usize {
+        self.block() / self.tiles()[0]
     }
 
     /// Images of one task, so that a block is full, where so many leave enough tasks for all threads.
     pub fn images_per_task(&self, images: usize, threads: usize) -> usize {
-        (self.block() / self.tiles()[0]).min(images / (4 * threads)).max(1)
+        self.images_in_block().min(images / (4 * threads)).max(1)
     }
 
     /// Equal parts that an image's rows of outputs can be cut in without cutting tiles.
@@ -186,19 +192,19 @@ impl Winograd {
         (y, scratch): (&mut [f32], &mut [f32]),
         finish: &dyn Fn(&mut [f32]),
     ) {
-        self.run_with(&kernels_of(isa()), (images, kernel), start, outputs, (y, scratch), finish);
+        self.run_by(isa(), (images, kernel), start, outputs, (y, scratch), finish);
     }
 
-    fn run_with(
+    pub fn run_by(
         &self,
-        kernels: &Kernels,
+        isa: Isa,
         (images, kernel): (&[f32], &[f32]),
         start: Start<'_>,
         outputs: Range<usize>,
         (y, scratch): (&mut [f32], &mut [f32]),
         finish: &dyn Fn(&mut [f32]),
     ) {
-        let row = self.output_row();
+        let (kernels, row) = (&kernels_of(isa), self.output_row());
         assert!(y.len() == outputs.len() * row, "{} rows of {self:?}", outputs.len());
         let (v_position, m_position) = (self.position(self.channels), self.position(self.filters));
         let (v, m) = scratch.split_at_mut(POSITIONS * v_position);

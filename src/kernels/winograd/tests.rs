@@ -84,7 +84,7 @@ fn by_tiles(g: &Geometry, n: &Numbers, isa: Isa, tight: Tight) -> [Vec<f32>; 3] 
         let (mut scratch, mut y) = (garbage(w.scratch_len()), garbage(len));
         let out = (y.part(0), scratch.part(0));
         let rows = 0..len / w.output_row();
-        w.run_with(&kernels, (x.part(0), u.part(0)), start, rows, out, &as_is);
+        w.run_by(isa, (x.part(0), u.part(0)), start, rows, out, &as_is);
         y.part(0).to_vec()
     };
     let mut bias = holding(&n.bias);

@@ -1,7 +1,9 @@
 //! The battery over convolutions with pooling behind them; which of them become one op.
 
 use crate::graph::Mode;
+use crate::rng::Stream;
 use crate::testing::battery::LayerCase;
+use crate::testing::golden::all_close;
 
 const CONV: &str = "type = \"Conv2D\"\nfilters = 3\nkernel_size = 3\n";
 const RELU: &str = "type = \"ReLU\"";
@@ -74,4 +76,45 @@ fn all_dead_gives_zeros_and_a_nan_is_carried_on() {
     assert!(gradients.chain([&dead.output]).flatten().all(|v| *v == 0.0));
     assert!(run(1.0, 1.0).output.iter().all(|y| *y == 9.0));
     assert!(run(f64::NAN, 1.0).output.iter().all(|y| y.is_nan()));
+}
+
+/// Wide enough for tiles, which the convolution alone takes too: the same outputs, bit for bit, for any
+/// number of threads and images; the gradients, summed in another order, but for rounding.
+#[test]
+fn by_tiles_as_the_convolution_alone() {
+    let conv = |more: &str| format!("type = \"Conv2D\"\nfilters = 48\nkernel_size = 3\n{more}");
+    for (conv, input) in [
+        (conv("activation = \"relu\""), [13, 13, 32]),
+        (conv("padding = \"same\"\nuse_bias = false"), [16, 10, 32]),
+    ] {
+        let case = LayerCase::stack(&[&conv, POOL], &[&input]);
+        assert_eq!(case.ops(), ["conv+max_pool"], "{conv}");
+        let batch = 9;
+        let draw = |name: &str, len: usize| -> Vec<f64> {
+            let stream = Stream::new(5, name);
+            (0..len).map(|i| f64::from(stream.normal(0, i as u64) as f32)).collect()
+        };
+        let x = draw("x", batch * input.iter().product::<usize>());
+        let dy = draw("dy", batch * case.output_shape().size());
+        let run = |threads, fused| case.run_with(&[&x], &dy, batch, 16, threads, fused, |_, _| None);
+        let (fused, alone) = (run(1, true), run(1, false));
+        assert!((2..6).all(|threads| run(threads, true) == fused), "{conv}: for any number of threads");
+        assert_eq!(fused.output, alone.output, "{conv}");
+        let close = |ours: &[f64], theirs: &[f64], what: &str| {
+            let largest = theirs.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+            let [ours, theirs] = [ours, theirs].map(|x| x.iter().map(|v| v / largest).collect::<Vec<f64>>());
+            all_close(&ours, &theirs, 5e-6, &format!("{what} of {conv}"));
+        };
+        close(&fused.input_grads[0], &alone.input_grads[0], "input gradient");
+        for ((name, ours), (_, theirs)) in fused.weight_grads.iter().zip(&alone.weight_grads) {
+            close(ours, theirs, name);
+        }
+        // One image is done in parts.
+        let image = x.len() / batch;
+        let one = |threads| {
+            let dy = &dy[..dy.len() / batch];
+            case.run_with(&[&x[..image]], dy, 1, 16, threads, true, |_, _| None).output
+        };
+        assert!(one(3) == fused.output[..fused.output.len() / batch], "{conv}: one image");
+    }
 }

@@ -119,7 +119,7 @@ impl Pooled {
     }
 
     /// Reduces a band of outputs to whole pooled rows.
-    fn pool_band(&self, isa: Isa, band: &[f32], y: &mut [f32], notes: &mut [f32]) {
+    pub(super) fn pool_band(&self, isa: Isa, band: &[f32], y: &mut [f32], notes: &mut [f32]) {
         let line = self.conv.output_row();
         let rows = band.chunks(self.cells[0] * line).zip(y.chunks_exact_mut(self.pooled_row()));
         for (r, (band, y)) in rows.enumerate() {

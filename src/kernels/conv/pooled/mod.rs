@@ -14,6 +14,7 @@ mod maximum;
 mod small;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod walk;
 
 use std::ops::Range;
@@ -21,6 +22,7 @@ use std::ops::Range;
 use super::Geometry;
 pub use gradients::Images;
 pub use live::words_in;
+pub use tiles::ByTiles;
 
 /// Most outputs of a window: a place in it is one byte.
 pub const MOST_CELLS: usize = 256;

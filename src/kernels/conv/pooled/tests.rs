@@ -6,28 +6,28 @@ use crate::kernels::isa::Isa;
 use crate::kernels::par::Pool;
 use crate::shape::{Padding, Window};
 
-fn numbers(len: usize, seed: usize) -> Vec<f32> {
+pub(super) fn numbers(len: usize, seed: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 2_654_435_761 + seed * 40_503) % 2003) as f32 / 1001.0 - 1.0).collect()
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Case {
-    size: [usize; 2],
-    channels: usize,
-    filters: usize,
-    windows: [Window; 2],
-    groups: usize,
-    cells: [usize; 2],
+pub(super) struct Case {
+    pub size: [usize; 2],
+    pub channels: usize,
+    pub filters: usize,
+    pub windows: [Window; 2],
+    pub groups: usize,
+    pub cells: [usize; 2],
     /// Windows that are cut off at the end count too.
-    cut: bool,
+    pub cut: bool,
 }
 
-const fn window(kernel: usize, stride: usize, dilation: usize, padding: Padding) -> Window {
+pub(super) const fn window(kernel: usize, stride: usize, dilation: usize, padding: Padding) -> Window {
     Window { kernel, stride, dilation, padding }
 }
 
 /// The tutorials' convolution: 3 x 3, pooled 2 x 2.
-const PLAIN: Case = Case {
+pub(super) const PLAIN: Case = Case {
     size: [13, 13],
     channels: 32,
     filters: 64,
@@ -50,7 +50,7 @@ struct Twin {
 }
 
 impl Case {
-    fn build(&self) -> (Geometry, Pooled) {
+    pub fn build(&self) -> (Geometry, Pooled) {
         let conv = Geometry {
             rows: crate::kernels::axis::Axis::new(&self.windows[0], self.size[0]),
             columns: crate::kernels::axis::Axis::new(&self.windows[1], self.size[1]),
