@@ -541,6 +541,10 @@ fn a_test_part_needs_no_validation_part() {
     assert!(stderr(&output).contains("Test: loss"), "{}", stderr(&output));
     let eval = stdout(&succeed(&["eval", &text(&dir)]));
     assert!(eval.starts_with("50 samples (test)"), "{eval}");
+    let timed = succeed(&["eval", &text(&dir), "--time"]);
+    assert_eq!(stdout(&timed), eval);
+    let said = stderr(&timed);
+    assert!(said.starts_with("50 samples in 0.") && said.ends_with(" samples/s\n"), "{said}");
 
     // With averaged weights, and a best epoch that is not the last, both tell of the same weights.
     let dir = folder.path().join("averaged");

@@ -155,6 +155,9 @@ pub struct EvalArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Tell on stderr how long it took, without reading the data
+    #[arg(long)]
+    pub time: bool,
     #[command(flatten)]
     pub common: Common,
 }

@@ -139,6 +139,10 @@ fn eval(args: &EvalArgs) -> Result<()> {
     if let Some(note) = &evaluation.note {
         eprintln!("note: {note}");
     }
+    if args.time {
+        let (samples, seconds) = (evaluation.samples, evaluation.seconds);
+        eprintln!("{samples} samples in {seconds:.3} s: {:.0} samples/s", samples as f64 / seconds);
+    }
     print(&if args.json { format!("{:#}\n", evaluation.json()) } else { evaluation.text() })
 }
 

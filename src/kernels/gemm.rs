@@ -57,8 +57,8 @@ pub const ONE_TAP: [(usize, usize, usize); 2] = [(1, 0, 0), (1, 0, 0)];
 /// One product.
 pub const ONE: (usize, usize, usize, usize) = (1, 0, 0, 0);
 
-/// Longest run along k that is done in one go: its slice of B stays in the second-level cache.
-const K_BLOCK: usize = 512;
+/// Longest run along k that is done in one go: its slice of B stays in the first-level cache.
+const K_BLOCK: usize = 128;
 
 /// Products of fewer multiplications are done by the caller alone.
 const SERIAL: usize = 1 << 17;

@@ -58,7 +58,8 @@ pub fn isa() -> Isa {
 /// Compiles a function over slices once per instruction set and calls the one in use.
 ///
 /// The body is plain Rust; inside a function with `#[target_feature]` the compiler vectorises it
-/// with those instructions. It must not sum across elements: then every set gives the same bits.
+/// with those instructions. It must not sum across elements, and multiplies and adds at once only by
+/// `FUSED` (`kernels/math.rs`), which the body finds there: then all sets that can give the same bits.
 #[macro_export]
 macro_rules! simd {
     ($(#[$meta:meta])* $vis:vis fn $name:ident $(<$generic:ident: $bound:path>)? ($($arg:ident: $type:ty),* $(,)?) $body:block) => {
@@ -67,15 +68,15 @@ macro_rules! simd {
         $vis fn $name $(<$generic: $bound>)? ($($arg: $type),*) {
             #[allow(clippy::too_many_arguments)]
             #[inline(always)]
-            fn body $(<$generic: $bound>)? ($($arg: $type),*) $body
+            fn body<const FUSED: bool $(, $generic: $bound)?> ($($arg: $type),*) $body
             #[cfg(target_arch = "x86_64")]
             {
                 #[allow(clippy::too_many_arguments)]
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                fn avx512 $(<$generic: $bound>)? ($($arg: $type),*) { body($($arg),*) }
+                fn avx512 $(<$generic: $bound>)? ($($arg: $type),*) { body::<true $(, $generic)?>($($arg),*) }
                 #[allow(clippy::too_many_arguments)]
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2 $(<$generic: $bound>)? ($($arg: $type),*) { body($($arg),*) }
+                fn avx2 $(<$generic: $bound>)? ($($arg: $type),*) { body::<true $(, $generic)?>($($arg),*) }
                 match $crate::kernels::isa::isa() {
                     // SAFETY: `isa` returns only what the machine has.
                     $crate::kernels::isa::Isa::Avx512 => return unsafe { avx512($($arg),*) },
@@ -84,7 +85,7 @@ macro_rules! simd {
                     _ => {}
                 }
             }
-            body($($arg),*)
+            body::<{ cfg!(target_arch = "aarch64") } $(, $generic)?>($($arg),*)
         }
     };
 }

@@ -10,7 +10,7 @@
 
 use crate::config::registry::Entry;
 use crate::graph::{Builder, Mismatch, Var};
-use crate::kernels::math::{exp, sigmoid};
+use crate::kernels::math::{PLAIN, exp, sigmoid};
 use crate::losses::categorical::{alpha_and_gamma, from_logits, smoothing};
 use crate::losses::fits::{self, Activation};
 use crate::losses::pair::{Pair, lower, pairs};
@@ -112,7 +112,7 @@ fn crossentropy(p: f32, t: f32) -> f32 {
 #[inline(always)]
 fn crossentropy_of_logit(x: f32, t: f32) -> f32 {
     let above = if x < 0.0 { 0.0 } else { x };
-    (above - x * t) + libm::log1pf(exp(-x.abs()))
+    (above - x * t) + libm::log1pf(exp::<PLAIN>(-x.abs()))
 }
 
 #[inline(always)]
@@ -149,7 +149,7 @@ pairs! {
         twin(self, p, t) crossentropy_twin(p, smooth_twin(t, self.smoothing));
     CrossentropyOfLogit { smoothing } "binary_crossentropy" Mean
         value(self, x, t) crossentropy_of_logit(x, smooth(t, self.smoothing)),
-        slope(self, x, t) sigmoid(x) - smooth(t, self.smoothing),
+        slope(self, x, t) sigmoid::<PLAIN>(x) - smooth(t, self.smoothing),
         twin(self, x, t) crossentropy_of_logit_twin(x, smooth_twin(t, self.smoothing));
     /// The factor sees the probability as it is, only the crossentropy sees it cut.
     Focal { gamma, yes, no, smoothing } "binary_focal_crossentropy" Mean
@@ -174,12 +174,12 @@ pairs! {
     FocalOfLogit { gamma, yes, no, smoothing } "binary_focal_crossentropy" Mean
         value(self, x, t) {
             let t = smooth(t, self.smoothing);
-            let wrong = t * sigmoid(-x) + (1.0 - t) * sigmoid(x);
+            let wrong = t * sigmoid::<PLAIN>(-x) + (1.0 - t) * sigmoid::<PLAIN>(x);
             (t * self.yes + (1.0 - t) * self.no) * libm::powf(wrong, self.gamma) * crossentropy_of_logit(x, t)
         },
         slope(self, x, t) {
             let t = smooth(t, self.smoothing);
-            let (p, q) = (sigmoid(x), sigmoid(-x));
+            let (p, q) = (sigmoid::<PLAIN>(x), sigmoid::<PLAIN>(-x));
             let wrong = t * q + (1.0 - t) * p;
             let by_factor =
                 (1.0 - 2.0 * t) * p * q * power_slope(wrong, self.gamma) * crossentropy_of_logit(x, t);

@@ -4,7 +4,7 @@
 //! keep 1e-7 away from 0; where `max(p, 1e-7)` cuts, no gradient flows.
 
 use crate::config::registry::Entry;
-use crate::kernels::math::{exp, tanh};
+use crate::kernels::math::{PLAIN, exp, tanh};
 use crate::losses::pair::pairs;
 use crate::losses::{EPSILON, Loss};
 
@@ -128,9 +128,9 @@ pairs! {
     LogCosh {} "log_cosh" Mean
         value(self, p, t) {
             let d = (p - t).abs();
-            d + libm::log1pf(exp(-2.0 * d)) - std::f32::consts::LN_2
+            d + libm::log1pf(exp::<PLAIN>(-2.0 * d)) - std::f32::consts::LN_2
         },
-        slope(self, p, t) tanh(p - t),
+        slope(self, p, t) tanh::<PLAIN>(p - t),
         twin(self, p, t) {
             let d = (p - t).abs();
             d + (-2.0 * d).exp().ln_1p() - std::f64::consts::LN_2

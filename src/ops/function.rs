@@ -13,8 +13,9 @@ pub trait Pointwise: Debug + Copy + Send + Sync + 'static {
     const NAME: &'static str;
     /// `slope` takes the output; else it takes the input.
     const FROM_OUTPUT: bool;
-    fn value(self, x: f32) -> f32;
-    fn slope(self, v: f32) -> f32;
+    /// `FUSED` as in `kernels/math.rs`.
+    fn value<const FUSED: bool>(self, x: f32) -> f32;
+    fn slope<const FUSED: bool>(self, v: f32) -> f32;
     /// The definition in f64.
     fn twin(self, x: f64) -> f64;
 }
@@ -38,7 +39,7 @@ pub trait Function: Debug + Send + Sync {
 simd! {
     fn apply<F: Pointwise>(f: F, x: &[f32], y: &mut [f32]) {
         for (y, x) in y.iter_mut().zip(x) {
-            *y = f.value(*x);
+            *y = f.value::<FUSED>(*x);
         }
     }
 }
@@ -46,14 +47,14 @@ simd! {
 simd! {
     fn apply_in_place<F: Pointwise>(f: F, y: &mut [f32]) {
         for y in y {
-            *y = f.value(*y);
+            *y = f.value::<FUSED>(*y);
         }
     }
 }
 
 simd! {
     fn gradient<F: Pointwise>(f: F, v: &[f32], dy: &[f32], dx: &mut [f32], add: bool) {
-        let slopes = dy.iter().zip(v).map(|(dy, v)| dy * f.slope(*v));
+        let slopes = dy.iter().zip(v).map(|(dy, v)| dy * f.slope::<FUSED>(*v));
         if add {
             dx.iter_mut().zip(slopes).for_each(|(dx, slope)| *dx += slope);
         } else {
@@ -65,7 +66,7 @@ simd! {
 simd! {
     fn gradient_in_place<F: Pointwise>(f: F, v: &[f32], dy: &mut [f32]) {
         for (dy, v) in dy.iter_mut().zip(v) {
-            *dy *= f.slope(*v);
+            *dy *= f.slope::<FUSED>(*v);
         }
     }
 }
@@ -73,7 +74,7 @@ simd! {
 simd! {
     fn gradient_at<F: Pointwise>(f: F, dy: &[f32], x: &mut [f32]) {
         for (x, dy) in x.iter_mut().zip(dy) {
-            *x = dy * f.slope(if F::FROM_OUTPUT { f.value(*x) } else { *x });
+            *x = dy * f.slope::<FUSED>(if F::FROM_OUTPUT { f.value::<FUSED>(*x) } else { *x });
         }
     }
 }
@@ -123,13 +124,13 @@ macro_rules! pointwise {
                 // A slope or a value may not need every field; and `clamp` is spelt out, see the note on NaN.
                 #[allow(unused_variables, clippy::manual_clamp)]
                 #[inline(always)]
-                fn value(self, $vx: f32) -> f32 {
+                fn value<const FUSED: bool>(self, $vx: f32) -> f32 {
                     let $type { $($field),* } = self;
                     $value
                 }
                 #[allow(unused_variables, clippy::manual_clamp)]
                 #[inline(always)]
-                fn slope(self, $sx: f32) -> f32 {
+                fn slope<const FUSED: bool>(self, $sx: f32) -> f32 {
                     let $type { $($field),* } = self;
                     $slope
                 }
@@ -170,46 +171,46 @@ pointwise! {
         twin(x) if x >= max_value { max_value } else if x < threshold { negative_slope * (x - threshold) } else { x };
     /// x for x > 0, else alpha (e^x - 1).
     Elu { alpha } "elu" from_output true
-        value(x) if x > 0.0 { x } else { alpha * (exp(x) - 1.0) },
+        value(x) if x > 0.0 { x } else { alpha * (exp::<FUSED>(x) - 1.0) },
         slope(y) if y > 0.0 { 1.0 } else { y + alpha },
         twin(x) if x > 0.0 { x } else { alpha * x.exp_m1() };
     /// Klambauer et al., Self-Normalizing Neural Networks, 2017.
     Selu {} "selu" from_output true
-        value(x) SELU_SCALE * if x > 0.0 { x } else { SELU_ALPHA * (exp(x) - 1.0) },
+        value(x) SELU_SCALE * if x > 0.0 { x } else { SELU_ALPHA * (exp::<FUSED>(x) - 1.0) },
         slope(y) if y > 0.0 { SELU_SCALE } else { y + SELU_SCALE * SELU_ALPHA },
         twin(x) 1.050_700_987_355_480_5 * if x > 0.0 { x } else { 1.673_263_242_354_377_2 * x.exp_m1() };
     /// x for x > 0, else alpha (e^(x / alpha) - 1).
     Celu { alpha } "celu" from_output true
-        value(x) if x > 0.0 { x } else { alpha * (exp(x / alpha) - 1.0) },
+        value(x) if x > 0.0 { x } else { alpha * (exp::<FUSED>(x / alpha) - 1.0) },
         slope(y) if y > 0.0 { 1.0 } else { y / alpha + 1.0 },
         twin(x) if x > 0.0 { x } else { alpha * (x / alpha).exp_m1() };
     /// x times the standard normal's distribution function, exact.
     Gelu {} "gelu" from_output false
-        value(x) 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)),
-        slope(x) 0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)) + x * 0.398_942_3 * exp(-0.5 * x * x),
+        value(x) 0.5 * x * (1.0 + erf::<FUSED>(x * std::f32::consts::FRAC_1_SQRT_2)),
+        slope(x) 0.5 * (1.0 + erf::<FUSED>(x * std::f32::consts::FRAC_1_SQRT_2)) + x * 0.398_942_3 * exp::<FUSED>(-0.5 * x * x),
         twin(x) 0.5 * x * (1.0 + libm::erf(x * std::f64::consts::FRAC_1_SQRT_2));
     /// The approximation of gelu by tanh.
     GeluTanh {} "gelu" from_output false
-        value(x) 0.5 * x * (1.0 + tanh(0.797_884_6 * (x + 0.044_715 * x * x * x))),
+        value(x) 0.5 * x * (1.0 + tanh::<FUSED>(0.797_884_6 * (x + 0.044_715 * x * x * x))),
         slope(x) {
-            let t = tanh(0.797_884_6 * (x + 0.044_715 * x * x * x));
+            let t = tanh::<FUSED>(0.797_884_6 * (x + 0.044_715 * x * x * x));
             0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * 0.797_884_6 * (1.0 + 3.0 * 0.044_715 * x * x)
         },
         twin(x) 0.5 * x * (1.0 + (0.797_884_560_802_865_4 * (x + 0.044_715 * x * x * x)).tanh());
     /// x sigmoid(x); swish.
     Silu {} "silu" from_output false
-        value(x) x * sigmoid(x),
-        slope(x) { let s = sigmoid(x); s * (1.0 + x * (1.0 - s)) },
+        value(x) x * sigmoid::<FUSED>(x),
+        slope(x) { let s = sigmoid::<FUSED>(x); s * (1.0 + x * (1.0 - s)) },
         twin(x) x / (1.0 + (-x).exp());
     /// x tanh(softplus(x)). Misra, Mish, 2019.
     Mish {} "mish" from_output false
-        value(x) x * tanh_softplus(x),
-        slope(x) { let t = tanh_softplus(x); t + x * (1.0 - t * t) * sigmoid(x) },
+        value(x) x * tanh_softplus::<FUSED>(x),
+        slope(x) { let t = tanh_softplus::<FUSED>(x); t + x * (1.0 - t * t) * sigmoid::<FUSED>(x) },
         twin(x) x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh();
     /// ln(1 + e^x).
     Softplus {} "softplus" from_output true
-        value(x) softplus(x),
-        slope(y) 1.0 - exp(-y),
+        value(x) softplus::<FUSED>(x),
+        slope(y) 1.0 - exp::<FUSED>(-y),
         twin(x) x.max(0.0) + (-x.abs()).exp().ln_1p();
     /// x / (1 + |x|).
     Softsign {} "softsign" from_output true
@@ -217,11 +218,11 @@ pointwise! {
         slope(y) (1.0 - y.abs()) * (1.0 - y.abs()),
         twin(x) x / (1.0 + x.abs());
     Tanh {} "tanh" from_output true
-        value(x) tanh(x),
+        value(x) tanh::<FUSED>(x),
         slope(y) 1.0 - y * y,
         twin(x) x.tanh();
     Sigmoid {} "sigmoid" from_output true
-        value(x) sigmoid(x),
+        value(x) sigmoid::<FUSED>(x),
         slope(y) y * (1.0 - y),
         twin(x) 1.0 / (1.0 + (-x).exp());
     /// x / 6 + 1/2, cut to [0, 1].
@@ -251,8 +252,8 @@ pointwise! {
         twin(x) if x > 0.5 { x - 0.5 } else if x < -0.5 { x + 0.5 } else { 0.0 };
     /// x - tanh x.
     TanhShrink {} "tanh_shrink" from_output false
-        value(x) x - tanh(x),
-        slope(x) { let t = tanh(x); t * t },
+        value(x) x - tanh::<FUSED>(x),
+        slope(x) { let t = tanh::<FUSED>(x); t * t },
         twin(x) x - x.tanh();
     /// x above the threshold, else the default value.
     Threshold { threshold, default_value } "threshold" from_output false
@@ -276,13 +277,13 @@ pointwise! {
         twin(x) (0.5 * (x + 1.0)).clamp(0.0, 1.0);
     /// e^x.
     Exponential {} "exponential" from_output true
-        value(x) exp(x),
+        value(x) exp::<FUSED>(x),
         slope(y) y,
         twin(x) x.exp();
     /// ln sigmoid(x).
     LogSigmoid {} "log_sigmoid" from_output true
-        value(x) -softplus(-x),
-        slope(y) 1.0 - exp(y),
+        value(x) -softplus::<FUSED>(-x),
+        slope(y) 1.0 - exp::<FUSED>(y),
         twin(x) -((-x).max(0.0) + (-x.abs()).exp().ln_1p());
     /// scale * x + offset: the `Rescaling` layer.
     Affine { scale, offset } "affine" from_output false

@@ -2,7 +2,7 @@
 //! from the standard one, in nats. mean, log_var `[N, ...]` of one shape, y `[N]`.
 
 use crate::graph::{Backward, Ctx, Forward, Mismatch, Op, Signature};
-use crate::kernels::math::exp;
+use crate::kernels::math::{PLAIN, exp};
 use crate::kernels::par::for_chunks;
 use crate::shape::Shape;
 
@@ -32,7 +32,7 @@ impl Op for KlNormal {
             for (i, y) in y.iter_mut().enumerate() {
                 let at = (c * rows + i) * size..(c * rows + i + 1) * size;
                 let pairs = mean[at.clone()].iter().zip(&log_var[at]);
-                *y = 0.5 * pairs.map(|(m, v)| exp(*v) + m * m - 1.0 - v).sum::<f32>();
+                *y = 0.5 * pairs.map(|(m, v)| exp::<PLAIN>(*v) + m * m - 1.0 - v).sum::<f32>();
             }
         });
     }
@@ -54,7 +54,7 @@ impl Op for KlNormal {
             by(mean, dx.buf, |m| m);
         }
         if let Some(dx) = io.dx(1) {
-            by(log_var, dx.buf, |v| 0.5 * (exp(v) - 1.0));
+            by(log_var, dx.buf, |v| 0.5 * (exp::<PLAIN>(v) - 1.0));
         }
     }
 

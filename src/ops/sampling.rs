@@ -26,7 +26,7 @@ simd! {
     /// `z = mean + exp(log_var / 2) z`
     fn spread(mean: &[f32], log_var: &[f32], z: &mut [f32]) {
         for ((z, mean), log_var) in z.iter_mut().zip(mean).zip(log_var) {
-            *z = mean + exp(0.5 * log_var) * *z;
+            *z = mean + exp::<FUSED>(0.5 * log_var) * *z;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! y = softmax(x) or log softmax(x) over the last axis. x and y `[N, ..., C]`.
 
 use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Op, Signature};
-use crate::kernels::math::exp;
+use crate::kernels::math::{PLAIN, exp};
 use crate::kernels::par::for_chunks;
 use crate::kernels::sum::{largest, total};
 use crate::shape::Shape;
@@ -42,7 +42,7 @@ simd! {
             let max = largest(x);
             y.iter_mut().zip(x).for_each(|(y, x)| *y = x - max);
         }
-        y.iter_mut().for_each(|y| *y = exp(*y));
+        y.iter_mut().for_each(|y| *y = exp::<FUSED>(*y));
         for y in y.chunks_exact_mut(width) {
             let sum = total([y], |[y]| y);
             y.iter_mut().for_each(|y| *y /= sum);
@@ -74,7 +74,7 @@ simd! {
     fn log_softmax_gradient(width: usize, y: &[f32], dy: &mut [f32]) {
         for (dy, y) in dy.chunks_exact_mut(width).zip(y.chunks_exact(width)) {
             let sum = total([dy], |[dy]| dy);
-            dy.iter_mut().zip(y).for_each(|(dy, y)| *dy -= exp(*y) * sum);
+            dy.iter_mut().zip(y).for_each(|(dy, y)| *dy -= exp::<FUSED>(*y) * sum);
         }
     }
 }
@@ -83,7 +83,7 @@ simd! {
 #[inline(always)]
 pub fn log_sum_exp(x: &[f32]) -> f32 {
     let max = largest(x);
-    let sum = total([x], |[x]| exp(x - max));
+    let sum = total([x], |[x]| exp::<PLAIN>(x - max));
     max + libm::logf(sum)
 }
 

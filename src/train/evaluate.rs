@@ -1,6 +1,7 @@
 //! `nntrain eval`: loss, metrics and the report on a part of the data.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
@@ -32,6 +33,8 @@ pub struct Evaluation {
     pub names: Vec<String>,
     pub values: Vec<f64>,
     pub samples: usize,
+    /// How long it took, without reading the data.
+    pub seconds: f64,
     /// What was judged, in words.
     pub part: String,
     /// For the user: what may make the figures other than expected.
@@ -116,13 +119,15 @@ pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evalu
     let mut reports: Vec<(Option<String>, Report)> = outputs.iter().map(report).collect();
     let mut probabilities = vec![];
     let order: Vec<u32> = (0..part.len() as u32).collect();
+    let begun = Instant::now();
     judge.judge(&mut loaded.session, &part, &order, |session, n| {
         for (i, ((_, report), output)) in reports.iter_mut().zip(&outputs).enumerate() {
             convert(output, session.output(EVAL, slots.output(i), n), &mut probabilities);
             report.update(session.output(EVAL, slots.target(i), n), &probabilities);
         }
     });
-    Ok(Evaluation { names, values: judge.values(), samples: part.len(), part: name, note, reports })
+    let (values, seconds) = (judge.values(), begun.elapsed().as_secs_f64());
+    Ok(Evaluation { names, values, samples: part.len(), seconds, part: name, note, reports })
 }
 
 /// A stateful network is judged on samples that follow one another.

@@ -10,7 +10,7 @@ use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
 use crate::graph::Precision;
 use crate::kernels::bf16;
-use crate::kernels::math::{exp, sigmoid};
+use crate::kernels::math::{PLAIN, exp, sigmoid};
 use crate::kernels::par::Pool;
 use crate::model::Experiment;
 use crate::model::lower::{Model, Output, Purpose, Sampler};
@@ -178,7 +178,7 @@ pub fn class_of(row: &[f32]) -> usize {
 
 /// Samples that are evaluated or predicted together: what comes out does not depend on it. The values
 /// of so many stay in the caches (ResNet-20 takes a quarter longer with 256, small networks the same).
-const INFERENCE_BATCH: usize = 32;
+const INFERENCE_BATCH: usize = 64;
 
 /// A trained model from a checkpoint, with the data it asks for left alone.
 #[derive(Debug)]
@@ -266,12 +266,12 @@ pub fn convert(output: &Output, numbers: &[f32], into: &mut Vec<f32>) {
     into.extend_from_slice(numbers);
     match output.scores {
         Scores::AsTheyAre => {}
-        Scores::Sigmoid => into.iter_mut().for_each(|v| *v = sigmoid(*v)),
+        Scores::Sigmoid => into.iter_mut().for_each(|v| *v = sigmoid::<PLAIN>(*v)),
         Scores::Margin => into.iter_mut().for_each(|v| *v = (0.5 * *v + 0.5).clamp(0.0, 1.0)),
         Scores::Softmax => {
             for row in into.chunks_exact_mut(output.kind.units()) {
                 let shift = log_sum_exp(row);
-                row.iter_mut().for_each(|v| *v = exp(*v - shift));
+                row.iter_mut().for_each(|v| *v = exp::<PLAIN>(*v - shift));
             }
         }
     }

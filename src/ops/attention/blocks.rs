@@ -64,12 +64,12 @@ simd! {
             let mut sum = [0.0; LANES];
             for row in scores[c..].iter_mut().step_by(vectors) {
                 for ((s, most), sum) in row.iter_mut().zip(&most).zip(&mut sum) {
-                    *s = exp(*s - most);
+                    *s = exp::<FUSED>(*s - most);
                     *sum += *s;
                 }
             }
             for i in 0..LANES {
-                factors[i] = exp(maxima[i] - most[i]);
+                factors[i] = exp::<FUSED>(maxima[i] - most[i]);
                 sums[i] = sums[i] * factors[i] + sum[i];
             }
             *maxima = most;
@@ -87,7 +87,7 @@ simd! {
         for (scores, slopes) in scores.chunks_exact_mut(lanes).zip(slopes.chunks_exact_mut(lanes)) {
             let columns = maxima.iter().zip(shares).zip(sums);
             for ((s, slope), ((most, share), sum)) in scores.iter_mut().zip(slopes).zip(columns) {
-                let weight = exp(*s - most) * share;
+                let weight = exp::<FUSED>(*s - most) * share;
                 // Where nothing counts the weights depend on no score.
                 let scale = if *most > MASKED { scale } else { 0.0 };
                 *slope = weight * (*slope - sum) * scale;
@@ -111,7 +111,7 @@ simd! {
                 let columns = maxima[at.clone()].iter().zip(&shares[at.clone()]).zip(&sums[at.clone()]);
                 let values = scores[at.clone()].iter_mut().zip(&mut slopes[at]);
                 for (((s, slope), ((most, share), sum)), bits) in values.zip(columns).zip(&bits) {
-                    let weight = exp(*s - most) * share;
+                    let weight = exp::<FUSED>(*s - most) * share;
                     let scale = if *most > MASKED { scale } else { 0.0 };
                     let kept = if *bits < drops.by.threshold { 0.0 } else { drops.by.scale };
                     *slope = weight * (*slope * kept - sum) * scale;

@@ -18,14 +18,14 @@ simd! {
         let state = to.h.chunks_exact_mut(u).zip(to.extra.chunks_exact_mut(u));
         for (r, (gates, (h, inner))) in to.gates.chunks_exact_mut(3 * u).zip(state).enumerate() {
             if step.counts(r) {
-                reset_after_row(f, &x.rows[r * x.stride..][..3 * u], bias, gates, inner, h);
+                reset_after_row::<FUSED, F>(f, &x.rows[r * x.stride..][..3 * u], bias, gates, inner, h);
             }
         }
     }
 }
 
 #[inline(always)]
-fn reset_after_row<F: Functions>(
+fn reset_after_row<const FUSED: bool, F: Functions>(
     f: F,
     x: &[f32],
     [bz, br, bg]: [&[f32]; 3],
@@ -41,9 +41,9 @@ fn reset_after_row<F: Functions>(
         {
             let (update, reset, candidate);
             product = g;
-            (update, z) = f.recurrent().apply(add(z, add(xz, bz)));
-            (reset, r) = f.recurrent().apply(add(r, add(xr, br)));
-            (candidate, g) = f.activation().apply(add(times(reset, product), add(xg, bg)));
+            (update, z) = f.recurrent().apply::<FUSED>(add(z, add(xz, bz)));
+            (reset, r) = f.recurrent().apply::<FUSED>(add(r, add(xr, br)));
+            (candidate, g) = f.activation().apply::<FUSED>(add(times(reset, product), add(xg, bg)));
             state = mix(update, state, candidate);
         }
     );
@@ -63,9 +63,9 @@ simd! {
                     update [d in dh],
                     write [d_update in dz, d_reset in dr, d_candidate in dg, d_product in dq],
                     {
-                        let (update, update_slope) = f.recurrent().again(z);
-                        let (reset, reset_slope) = f.recurrent().again(r);
-                        let (candidate, candidate_slope) = f.activation().again(g);
+                        let (update, update_slope) = f.recurrent().again::<FUSED>(z);
+                        let (reset, reset_slope) = f.recurrent().again::<FUSED>(r);
+                        let (candidate, candidate_slope) = f.activation().again::<FUSED>(g);
                         d_update = times(times(d, zip(h, candidate, |h, g| h - g)), update_slope);
                         let grad = times(zip(d, update, |d, z| d * (1.0 - z)), candidate_slope);
                         d_reset = times(times(grad, product), reset_slope);
@@ -99,8 +99,8 @@ simd! {
             let ([xz, xr, _], [gz, gr, _]) = (pieces(&x.rows[row * x.stride..][..3 * u]), cut(gates));
             over!(read [xz in xz, xr in xr, state in h], update [z in gz, r in gr], write [product in reset], {
                 let value;
-                (_, z) = f.recurrent().apply(add(z, xz));
-                (value, r) = f.recurrent().apply(add(r, xr));
+                (_, z) = f.recurrent().apply::<FUSED>(add(z, xz));
+                (value, r) = f.recurrent().apply::<FUSED>(add(r, xr));
                 product = times(value, state);
             });
             if let Some((factors, stride)) = factors {
@@ -129,8 +129,8 @@ simd! {
                 let xg = &x.rows[row * x.stride..][2 * u..3 * u];
                 over!(read [xg in xg, z in gz], update [g in gg, state in h], write [], {
                     let candidate;
-                    let (update, _) = f.recurrent().again(z);
-                    (candidate, g) = f.activation().apply(add(g, xg));
+                    let (update, _) = f.recurrent().again::<FUSED>(z);
+                    (candidate, g) = f.activation().apply::<FUSED>(add(g, xg));
                     state = mix(update, state, candidate);
                 });
             }
@@ -151,8 +151,8 @@ simd! {
                     update [d in dh],
                     write [d_update in dz, d_candidate in dg],
                     {
-                        let (update, update_slope) = f.recurrent().again(z);
-                        let (candidate, candidate_slope) = f.activation().again(g);
+                        let (update, update_slope) = f.recurrent().again::<FUSED>(z);
+                        let (candidate, candidate_slope) = f.activation().again::<FUSED>(g);
                         d_update = times(times(d, zip(h, candidate, |h, g| h - g)), update_slope);
                         d_candidate = times(zip(d, update, |d, z| d * (1.0 - z)), candidate_slope);
                         d = times(d, update);
@@ -190,7 +190,7 @@ simd! {
             let (gr, before) = (&gates[u..2 * u], kept.before(row));
             let dr = &mut to.dz[row * to.dz_stride..][u..2 * u];
             over!(read [r in gr, d in product, h in before], update [back in dh], write [d_reset in dr], {
-                let (reset, reset_slope) = f.recurrent().again(r);
+                let (reset, reset_slope) = f.recurrent().again::<FUSED>(r);
                 d_reset = times(times(d, h), reset_slope);
                 back = add(back, times(d, reset));
             });

@@ -115,28 +115,28 @@ pub fn times(x: Lanes, y: Lanes) -> Lanes {
 /// A function of a gate. For its slope it keeps its value or, where the slope does not follow from that,
 /// what it was applied to.
 pub trait Gate: Copy {
-    fn value(self, x: Lanes) -> Lanes;
+    fn value<const FUSED: bool>(self, x: Lanes) -> Lanes;
     fn keeps_value(self) -> bool;
-    fn slope(self, kept: Lanes) -> Lanes;
+    fn slope<const FUSED: bool>(self, kept: Lanes) -> Lanes;
 
     /// Value, and what is kept.
     #[inline(always)]
-    fn apply(self, x: Lanes) -> (Lanes, Lanes) {
-        let value = self.value(x);
+    fn apply<const FUSED: bool>(self, x: Lanes) -> (Lanes, Lanes) {
+        let value = self.value::<FUSED>(x);
         (value, if self.keeps_value() { value } else { x })
     }
 
     /// Value and slope where the function is applied to x.
     #[inline(always)]
-    fn at(self, x: Lanes) -> (Lanes, Lanes) {
-        let (value, kept) = self.apply(x);
-        (value, self.slope(kept))
+    fn at<const FUSED: bool>(self, x: Lanes) -> (Lanes, Lanes) {
+        let (value, kept) = self.apply::<FUSED>(x);
+        (value, self.slope::<FUSED>(kept))
     }
 
     /// Value and slope from what was kept.
     #[inline(always)]
-    fn again(self, kept: Lanes) -> (Lanes, Lanes) {
-        (if self.keeps_value() { kept } else { self.value(kept) }, self.slope(kept))
+    fn again<const FUSED: bool>(self, kept: Lanes) -> (Lanes, Lanes) {
+        (if self.keeps_value() { kept } else { self.value::<FUSED>(kept) }, self.slope::<FUSED>(kept))
     }
 }
 
@@ -154,16 +154,16 @@ pub struct Inlined<F>(F);
 
 impl<F: Pointwise> Gate for Inlined<F> {
     #[inline(always)]
-    fn value(self, x: Lanes) -> Lanes {
-        each(x, |x| self.0.value(x))
+    fn value<const FUSED: bool>(self, x: Lanes) -> Lanes {
+        each(x, |x| self.0.value::<FUSED>(x))
     }
     #[inline(always)]
     fn keeps_value(self) -> bool {
         F::FROM_OUTPUT
     }
     #[inline(always)]
-    fn slope(self, kept: Lanes) -> Lanes {
-        each(kept, |kept| self.0.slope(kept))
+    fn slope<const FUSED: bool>(self, kept: Lanes) -> Lanes {
+        each(kept, |kept| self.0.slope::<FUSED>(kept))
     }
 }
 
@@ -173,7 +173,7 @@ pub struct Called<'a>(pub &'a dyn Function);
 
 impl Gate for Called<'_> {
     #[inline(always)]
-    fn value(self, mut x: Lanes) -> Lanes {
+    fn value<const FUSED: bool>(self, mut x: Lanes) -> Lanes {
         self.0.apply_in_place(&mut x);
         x
     }
@@ -182,7 +182,7 @@ impl Gate for Called<'_> {
         self.0.slope_from_output()
     }
     #[inline(always)]
-    fn slope(self, kept: Lanes) -> Lanes {
+    fn slope<const FUSED: bool>(self, kept: Lanes) -> Lanes {
         let mut slopes = [1.0; LANES];
         self.0.gradient_in_place(&kept, &mut slopes);
         slopes

@@ -10,7 +10,7 @@ simd! {
             if step.counts(r) {
                 let z_row = &z.rows[r * z.stride..][..u];
                 over!(read [z in z_row], update [gate in gates], write [state in h], {
-                    (state, gate) = f.activation().apply(add(gate, z));
+                    (state, gate) = f.activation().apply::<FUSED>(add(gate, z));
                 });
             }
         }
@@ -24,7 +24,7 @@ simd! {
             let dz = &mut to.dz[r * to.dz_stride..][..u];
             if step.counts(r) {
                 over!(read [gate in gates, d in dh], update [], write [out in dz], {
-                    out = times(d, f.activation().slope(gate));
+                    out = times(d, f.activation().slope::<FUSED>(gate));
                 });
                 dh.fill(0.0);
             } else {
