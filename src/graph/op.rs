@@ -139,11 +139,19 @@ impl Signature {
 pub struct Mismatch {
     pub message: String,
     pub hint: Option<String>,
+    /// What is read should have been a sequence: who knows the layers before can say how it becomes one.
+    pub no_sequence: bool,
 }
 
 impl Mismatch {
     pub fn new(message: impl Into<String>) -> Mismatch {
-        Mismatch { message: message.into(), hint: None }
+        Mismatch { message: message.into(), hint: None, no_sequence: false }
+    }
+
+    /// For a layer that reads sequences, `wanted`, and was given something else.
+    pub fn no_sequence(wanted: &str, shape: &Shape) -> Mismatch {
+        let message = format!("needs sequences {wanted}, got {shape}");
+        Mismatch { no_sequence: true, ..Mismatch::new(message) }
     }
 
     pub fn hint(self, hint: impl Into<String>) -> Mismatch {

@@ -4,6 +4,8 @@ use std::any::Any;
 
 use crate::graph::{Builder, Mismatch, Op, Var};
 use crate::losses::Target;
+use crate::losses::gives::Gives;
+use crate::ops::conv::Conv;
 use crate::ops::function::{Pointwise, Sigmoid};
 use crate::ops::map::Map;
 use crate::ops::matmul::MatMul;
@@ -48,6 +50,27 @@ fn units(count: usize, activation: &str) -> String {
     format!("give the last layer `units = {count}`{activation}")
 }
 
+/// For an output that has other rows than its target: units would change nothing.
+fn rows_instead(output: &Shape, target: &Shape) -> Option<String> {
+    let (rows, wanted) = (output.dims.len(), target.dims.len());
+    if rows > wanted && rows > 1 {
+        return Some(one_row(output));
+    }
+    let steps = *target.dims.first().filter(|_| rows < wanted)?;
+    Some(format!("the target has {steps} steps: {ALL_STEPS}"))
+}
+
+fn one_row(output: &Shape) -> String {
+    let last_step = match output.dims.len() {
+        2 => "give the last recurrent layer `return_sequences = false`, or ",
+        _ => "",
+    };
+    format!("for one row per sample {last_step}put `Flatten` or a global pooling before the last layer")
+}
+
+const ALL_STEPS: &str = "give the recurrent layers `return_sequences = true`, \
+                         and let nothing pool or flatten the steps";
+
 /// For losses that compare numbers: mean squared error and its neighbours.
 pub fn number_by_number(name: &str, output: &Shape, target: &Target) -> Result<(), Mismatch> {
     let Err(mismatch) = same_size(name, output, &target.shape) else { return Ok(()) };
@@ -60,7 +83,10 @@ pub fn number_by_number(name: &str, output: &Shape, target: &Target) -> Result<(
             units(1, ", or train a classifier with `sparse_categorical_crossentropy`")
         )),
         TargetKind::OneHot { classes } => mismatch.hint(units(classes, ": one for each class")),
-        TargetKind::Values => mismatch.hint(units(target.shape.last(), ": one for each target")),
+        TargetKind::Values => mismatch.hint(
+            rows_instead(output, &target.shape)
+                .unwrap_or_else(|| units(target.shape.last(), ": one for each target")),
+        ),
     })
 }
 
@@ -75,7 +101,8 @@ pub fn one_hot_rows(name: &str, output: &Shape, target: &Target) -> Result<(), M
         return Err(Mismatch::new(message).hint(ONE_HOT));
     }
     let Err(mismatch) = same_size(name, output, &target.shape) else { return Ok(()) };
-    Err(mismatch.hint(units(target.shape.last(), ": one for each class")))
+    let rows = rows_instead(output, &target.shape).filter(|_| output.last() == target.shape.last());
+    Err(mismatch.hint(rows.unwrap_or_else(|| units(target.shape.last(), ": one for each class"))))
 }
 
 /// For losses that take class numbers.
@@ -88,9 +115,13 @@ pub fn class_numbers(name: &str, output: &Shape, target: &Target) -> Result<(), 
         ))
         .hint(units(classes, ": one for each class"))),
         TargetKind::ClassIndex { .. } => same_rows(name, output, &target.shape, true).map_err(|m| {
-            m.hint(match target.shape.dims.len() {
-                2 => "for a class per pixel let the model end in `Conv2D` with `kernel_size = 1`, at the mask's height and width",
-                _ => "for one class per sample let the model end in one row: `Flatten` or a global pooling before the last layer",
+            m.hint(match target.shape.dims[..] {
+                [] => one_row(output),
+                [steps] if output.dims.len() == 1 => {
+                    format!("for a class at each of {steps} steps {ALL_STEPS}")
+                }
+                [steps] => format!("for a class at each of {steps} steps let the layers keep their number"),
+                _ => "for a class per pixel let the model end in `Conv2D` with `kernel_size = 1`, at the mask's height and width".to_string(),
             })
         }),
         TargetKind::OneHot { .. } => Err(Mismatch::new(format!(
@@ -132,10 +163,13 @@ pub fn yes_or_no(name: &str, output: &Shape, target: &Target) -> Result<(), Mism
         ))),
         TargetKind::ClassIndex { .. } => {
             let Err(mismatch) = same_size(name, output, &target.shape) else { return Ok(()) };
-            Err(mismatch.hint(format!(
-                "{}, or use `sparse_categorical_crossentropy` with softmax over 2 units",
-                units(1, " and `activation = \"sigmoid\"`")
-            )))
+            let rows = rows_instead(output, &target.shape).filter(|_| output.last() == 1);
+            Err(mismatch.hint(rows.unwrap_or_else(|| {
+                format!(
+                    "{}, or use `sparse_categorical_crossentropy` with softmax over 2 units",
+                    units(1, " and `activation = \"sigmoid\"`")
+                )
+            })))
         }
         TargetKind::OneHot { classes: 2 } if output.last() == 1 => same_size(name, output, &target.shape)
             .map_err(|m| m.hint("use `label_mode = \"int\"` in [dataset] for one 0 or 1 per sample")),
@@ -202,13 +236,21 @@ pub fn probabilities_or_logits(
             "leave `from_logits` out (after `{word}` the loss is computed from the logits by itself), or the activation"
         )));
     }
-    if !from_logits && (&*node.op as &dyn Any).is::<MatMul>() {
+    let op: &dyn Any = &*node.op;
+    if !from_logits && (op.is::<MatMul>() || op.is::<Conv>()) {
         let message = format!("`{name}` takes probabilities, but the last layer has no activation");
         return Err(Mismatch::new(message).hint(format!(
             "set `activation = \"{word}\"` in the last layer, or `loss = {{ type = \"{name}\", from_logits = true }}`"
         )));
     }
-    Ok(())
+    match Gives::of(g, output).filter(|gives| !from_logits && !gives.probabilities()) {
+        None => Ok(()),
+        Some(gives) => {
+            let message =
+                format!("`{name}` takes probabilities, but `{}` gives {}", gives.name, gives.words());
+            Err(Mismatch::new(message).hint(format!("set `activation = \"{word}\"` in the last layer")))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -255,6 +297,19 @@ mod tests {
             ("binary_crossentropy", &[1], hot(2), &[2], &["[N,1]", "[N,2]", "label_mode"]),
             ("mse", &[10], class(10), &[], &["[N,10]", "target [N]", "label_mode"]),
             ("mse", &[3], values, &[1], &["[N,3]", "[N,1]", "units = 1"]),
+            ("mse", &[10, 1], values, &[1], &["[N,10,1]", "return_sequences = false"]),
+            ("mse", &[3], values, &[10, 3], &["10 steps", "return_sequences = true"]),
+            ("binary_crossentropy", &[10, 1], class(2), &[], &["[N,10,1]", "return_sequences = false"]),
+            ("categorical_crossentropy", &[10, 3], hot(3), &[3], &["return_sequences = false"]),
+            ("categorical_crossentropy", &[10, 2], hot(3), &[3], &["units = 3"]),
+            (
+                "sparse_categorical_crossentropy",
+                &[3],
+                class(3),
+                &[8],
+                &["8 steps", "return_sequences = true"],
+            ),
+            ("sparse_categorical_crossentropy", &[7, 3], class(3), &[8], &["8 steps", "keep their number"]),
             ("mae", &[4, 1], values, &[4, 2], &["[N,4,1]", "[N,4,2]", "units = 2"]),
         ] {
             let said = refusal(word, output, kind, target);

@@ -19,6 +19,7 @@ mod binary;
 mod categorical;
 mod dice;
 mod fits;
+pub mod gives;
 mod hinge;
 mod pair;
 mod regression;

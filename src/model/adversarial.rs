@@ -9,6 +9,7 @@ use crate::compile::Want;
 use crate::data::preprocessing::Preprocessing;
 use crate::diag::{Diag, Failure, Result};
 use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Var};
+use crate::losses::gives::Gives;
 use crate::losses::{Loss, LossInputs};
 use crate::model::Experiment;
 use crate::model::gan::{DISCRIMINATOR, GENERATOR, Gan, Rule};
@@ -158,6 +159,7 @@ impl<'e> Lowering<'e> {
             self.scores(&mut g, samples)
         });
         let (real_scores, fake_scores) = (real_scores?, fake_scores?);
+        self.check_scores(&g, real_scores)?;
         let shape = g.shape(real_scores).clone();
         let (real_target, fake_target) = (g.input(shape.clone()), g.input(shape));
         let ones = g.input(Shape::batch([]));
@@ -231,6 +233,28 @@ impl<'e> Lowering<'e> {
         Some(self.place(g, &self.gan.discriminator.network, samples)?.0)
     }
 
+    /// Whether the discriminator's last activation goes with the loss. Probabilities are the loss's own business.
+    fn check_scores(&mut self, g: &Builder<'_>, scores: Var) -> Option<()> {
+        let Some(gives) = Gives::of(g, scores) else { return Some(()) };
+        let (name, units) = (gives.name, g.shape(scores).last());
+        let (message, hint) = match self.gan.rule {
+            Rule::BinaryCrossentropy | Rule::LeastSquares if name == "softmax" => (
+                format!(
+                    "the discriminator's `softmax` shares 1 among {units} units, but each score is one of its own"
+                ),
+                "give the last layer units = 1 and, for binary_crossentropy, activation = \"sigmoid\"",
+            ),
+            Rule::Hinge | Rule::Wasserstein if gives.narrow() => (
+                format!("scores have no bounds, but the discriminator's `{name}` gives {}", gives.words()),
+                "leave the `activation` of the last layer out",
+            ),
+            _ => return Some(()),
+        };
+        let last = self.gan.discriminator.network.layers.last()?;
+        self.diags.push(Diag::new(format!("the loss does not fit: {message}")).at(&last.at).hint(hint));
+        None
+    }
+
     fn place(&mut self, g: &mut Builder<'_>, network: &'e Network, x: Var) -> Option<(Var, Placed)> {
         let (experiment, gan, diags) = (self.experiment, self.gan, &mut self.diags);
         let giver = |_: usize| match std::ptr::eq(network, &gan.generator.network) {
@@ -256,9 +280,9 @@ impl<'e> Lowering<'e> {
         let last = self.gan.discriminator.network.layers.last()?;
         match loss.lower(g, of) {
             Ok(loss) => Some(loss),
-            Err(Mismatch { message, hint }) => {
+            Err(Mismatch { message, hint, .. }) => {
                 let hint = match self.gan.rule {
-                    Rule::BinaryCrossentropy => Some(
+                    Rule::BinaryCrossentropy if !self.gan.from_logits => Some(
                         "give the last layer activation = \"sigmoid\", or [gan] from_logits = true".into(),
                     ),
                     _ => hint,

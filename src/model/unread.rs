@@ -9,6 +9,10 @@ impl Expander<'_> {
     /// Every layer but the outputs must be read by another: a forgotten `from` is a silent mistake.
     pub(super) fn report_unread(&mut self, root: &Root<'_>) {
         let layers = &self.made.layers;
+        // An output that is no layer is told where it is written; what it was to be is then read by nothing.
+        if root.outputs.iter().any(|output| !layers.iter().any(|layer| layer.name == *output)) {
+            return;
+        }
         let read = |feed: Feed| layers.iter().any(|l| l.from.contains(&feed));
         // Without losses of their own the last layer is the output; with them it is one if they say so.
         let last = layers.len().saturating_sub(1);
