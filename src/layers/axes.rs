@@ -36,7 +36,7 @@ pub fn check_places<const D: usize>(shape: &Shape) -> Result<(), Mismatch> {
         return Ok(());
     }
     let wanted = match D {
-        1 => "sequences [N,T,C]",
+        1 => return Err(Mismatch::no_sequence("[N,T,C]", shape)),
         2 => "images [N,H,W,C]",
         _ => "volumes [N,D,H,W,C]",
     };

@@ -90,6 +90,10 @@ impl Bidirectional {
 }
 
 impl Layer for Bidirectional {
+    fn ends_sequence(&self) -> bool {
+        self.layer.ends_sequence()
+    }
+
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let x = one(x);
         let both = [self.direction(g, x, false)?, self.direction(g, x, true)?];

@@ -137,6 +137,11 @@ pub trait Layer: Debug + Send + Sync {
         if self.passes_mask() { Reach::Step } else { Reach::Sample }
     }
 
+    /// Whether it gives the last of its steps where it could give all of them.
+    fn ends_sequence(&self) -> bool {
+        false
+    }
+
     /// Whether it moves in training what a picture shows, so that a mask would have to move along.
     fn moves_pixels(&self) -> bool {
         false

@@ -109,7 +109,7 @@ impl Recurrence {
     pub fn lower_in(&self, g: &mut Builder<'_>, x: Var, backwards: bool) -> Result<Var, Mismatch> {
         let shape = g.shape(x).clone();
         let [steps, features] = *shape.dims else {
-            return Err(Mismatch::new(format!("needs sequences [N,T,C], got {shape}")));
+            return Err(Mismatch::no_sequence("[N,T,C]", &shape));
         };
         let functions = self.functions()?;
         let (mut x, mut mask) = (x, g.mask(x));
@@ -187,6 +187,10 @@ impl Layer for Recurrence {
 
     fn reach(&self) -> Reach {
         if self.stateful { Reach::Walk } else { Reach::Sample }
+    }
+
+    fn ends_sequence(&self) -> bool {
+        !self.return_sequences
     }
 }
 

@@ -43,7 +43,7 @@ impl Layer for TimeDistributed {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let shape = g.shape(one(x)).clone();
         if shape.dims.len() < 2 {
-            return Err(Mismatch::new(format!("needs sequences [N,T,...], got {shape}")));
+            return Err(Mismatch::no_sequence("[N,T,...]", &shape));
         }
         g.per_step(one(x), |g, x| match &self.layer {
             Some(layer) => layer.lower(g, &[x]),

@@ -29,10 +29,11 @@ pub struct Misfit<'n> {
 impl Misfit<'_> {
     /// What to say of it. `giver` says where an input of the network comes from.
     pub fn explain(self, network: &Network, g: &Builder<'_>, giver: impl Fn(usize) -> (At, String)) -> Diag {
+        let hint = self.to_a_sequence(network, g).filter(|_| self.mismatch.hint.is_none());
         let Misfit { node, inputs, mismatch } = self;
         let mut diag = Diag::new(format!("layer `{}` ({}): {}", node.name, node.kind, mismatch.message))
             .at(&node.at)
-            .maybe_hint(mismatch.hint);
+            .maybe_hint(mismatch.hint.or(hint));
         for (feed, var) in node.from.iter().zip(inputs) {
             let (at, name) = match feed {
                 Feed::Input(i) => giver(*i),
@@ -44,6 +45,40 @@ impl Misfit<'_> {
             diag = diag.also(&at, format!("{name} gives {}", g.shape(var)));
         }
         node.context.explain(diag)
+    }
+
+    /// How what is read becomes the sequence that it should be.
+    fn to_a_sequence(&self, network: &Network, g: &Builder<'_>) -> Option<String> {
+        let mut read = self.node.from.iter().zip(&self.inputs).filter(|_| self.mismatch.no_sequence);
+        let (feed, var) = read.find(|(_, var)| g.shape(**var).dims.len() != 2)?;
+        if g.vocabulary(*var).is_some() {
+            return Some("put `Embedding` before it: a vector for each token".into());
+        }
+        Some(match g.shape(*var).dims[..] {
+            [numbers] => match ending(network, *feed) {
+                Some(node) => format!(
+                    "`return_sequences = true` in `{}` ({}) gives all its steps, not the last alone",
+                    node.name, node.kind
+                ),
+                None => format!("`Reshape` with target_shape = [T, C] makes {numbers} numbers a sequence"),
+            },
+            [steps, ref rest @ ..] => {
+                let channels: usize = rest.iter().product();
+                format!("`Reshape` with target_shape = [{steps}, {channels}] makes the rows steps")
+            }
+            [] => return None,
+        })
+    }
+}
+
+/// The layer that gives the last of its steps, in front of layers that take each step by itself.
+fn ending(network: &Network, feed: Feed) -> Option<&LayerNode> {
+    let Feed::Layer(index) = feed else { return None };
+    let node = &network.layers[index];
+    match node.layer.ends_sequence() {
+        true => Some(node),
+        false if node.layer.passes_mask() => ending(network, *node.from.first()?),
+        false => None,
     }
 }
 
