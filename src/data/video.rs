@@ -89,7 +89,7 @@ impl Clips {
     ) -> Labelled {
         let size = self.images.shape;
         let pixels = clips::read(pool, &listed.items, self.frames, size, fingerprint, mistakes);
-        Labelled { pixels, labels: listed.labels }
+        Labelled { pixels, labels: listed.labels, others: None }
     }
 
     /// A folder with folders of the same classes (or one with `test` in it), or a CSV with a label column.

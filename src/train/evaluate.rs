@@ -126,6 +126,9 @@ pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evalu
             report.update(session.output(EVAL, slots.target(i), n), &probabilities);
         }
     });
+    if let Some(diag) = part.failure() {
+        return Err(diag.into());
+    }
     let (values, seconds) = (judge.values(), begun.elapsed().as_secs_f64());
     Ok(Evaluation { names, values, samples: part.len(), seconds, part: name, note, reports })
 }
