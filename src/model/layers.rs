@@ -113,6 +113,10 @@ fn read_node(
         Word::Own(entry) => {
             let (layer, stored) = read_word(entry, &opened, diags);
             readings.push((opened.site, Plain::Table(stored)));
+            let layer = match opened.part {
+                Some(part) => layer.parts().swap_remove(part).layer.into(),
+                None => layer,
+            };
             (entry.name, layer, opened.name.clone())
         }
         Word::Shared(first) => {

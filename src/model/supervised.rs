@@ -269,7 +269,14 @@ impl<'e> Lowering<'e> {
                 if found.is_none() {
                     let known: Vec<&str> = layers.iter().map(|l| l.name.as_str()).collect();
                     let diag = Diag::new(format!("there is no layer `{}`", named.name)).at(&named.at);
-                    self.diags.push(diag.maybe_hint(suggest(&named.name, &known)));
+                    let inside =
+                        |name: &&str| name.strip_prefix(&*named.name).is_some_and(|n| n.starts_with('/'));
+                    let parts: Vec<&str> = known.iter().copied().filter(inside).collect();
+                    let hint = match parts.is_empty() {
+                        true => suggest(&named.name, &known),
+                        false => Some(format!("that stands for the layers `{}`", parts.join("`, `"))),
+                    };
+                    self.diags.push(diag.maybe_hint(hint));
                 }
                 found
             }
