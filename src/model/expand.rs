@@ -107,8 +107,8 @@ pub struct Opening {
     pub conditionals: Vec<Conditional>,
 }
 
-/// Opens all blocks in networks' lists of layers; mistakes are noted.
-pub fn expand(roots: &[Root<'_>], blocks: &[Block], diags: &mut Vec<Diag>) -> Expansion {
+/// Opens all blocks in networks' lists of layers; mistakes are noted. `whole`: these are all networks.
+pub fn expand(roots: &[Root<'_>], whole: bool, blocks: &[Block], diags: &mut Vec<Diag>) -> Expansion {
     let mut expansion = Expansion::default();
     let mut reached = vec![false; blocks.len()];
     let mut clear = true;
@@ -135,7 +135,7 @@ pub fn expand(roots: &[Root<'_>], blocks: &[Block], diags: &mut Vec<Diag>) -> Ex
         expansion.uses.append(&mut expander.uses);
         expansion.networks.push(expander.made);
     }
-    if clear && !blocks.iter().any(|b| b.broken) {
+    if whole && clear && !blocks.iter().any(|b| b.broken) {
         report_unused(blocks, &reached, diags);
     }
     expansion

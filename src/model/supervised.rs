@@ -220,13 +220,16 @@ impl<'e> Lowering<'e> {
         placed: &Placed,
         [row, targets, weight]: [Var; 3],
     ) -> Option<(LoweredHead, Output)> {
-        let (position, layer) = self.judged_layer(head)?;
+        let judged = self.judged_layer(head);
+        // What names no layer could stand for a target no more than for an output.
+        let part = (judged.is_some() || head.target.is_some()).then(|| match self.task.reconstructs {
+            true => self.itself(head),
+            false => self.target(head),
+        });
+        let ((position, layer), part) = (judged?, part??);
+        let TargetPart { kind, shape, encoding, range, .. } = part;
         let output = placed.outputs[position]?;
         let output_shape = g.shape(output).clone();
-        let TargetPart { kind, shape, encoding, range, .. } = match self.task.reconstructs {
-            true => self.itself(head)?,
-            false => self.target(head)?,
-        };
         let shape = match kind {
             // Numbers in whatever shape the output gives them.
             TargetKind::OneHot { .. } | TargetKind::Values if output_shape.size() == shape.size() => {
