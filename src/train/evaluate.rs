@@ -141,8 +141,7 @@ fn check_walk(loaded: &Loaded, part: &Part, name: &str) -> Result<()> {
                 "the sequences of the {name} part overlap or leave gaps, but the state of `{}` goes on from each to the next",
                 node.name
             );
-            let hint =
-                "validation and test parts are cut so that they follow one another; so is a file with --data";
+            let hint = "validation and test parts of a text are cut so that they follow one another; so is a file with --data";
             Err(Diag::new(message).hint(hint).into())
         }
         _ => Ok(()),

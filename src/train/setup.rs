@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::{self, Checkpoint};
-use crate::data::preprocessing::TargetEncoding;
+use crate::data::preprocessing::{InputEncoding, TargetEncoding};
 use crate::data::{Dataset, LoadContext, Part};
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
@@ -206,6 +206,24 @@ impl Loaded {
         let mut session = model.session(Purpose::Infer, INFERENCE_BATCH, options.pool())?;
         load_weights(&mut session, &checkpoint, file)?;
         Ok(Loaded { experiment, meta: checkpoint.meta, session, outputs, sampler })
+    }
+
+    /// A stateful network for sequences of a single step, with the same weights, at the start of a walk.
+    pub fn step_by_step(self) -> Result<Loaded> {
+        let mut preprocessing = self.meta.preprocessing.clone();
+        if let InputEncoding::Tokens { length, .. } = &mut preprocessing.input {
+            *length = 1;
+        }
+        if let Some(window) = &mut preprocessing.window {
+            (window.points, window.stride) = (1, 1);
+        }
+        let mut input = Shape::batch(self.meta.input_shape.clone());
+        input.dims[0] = 1;
+        let model = Model::lower(&self.experiment, &input, &preprocessing)?;
+        let mut session = model.session(Purpose::Infer, 1, self.session.pool().clone())?;
+        session.block_mut().copy_from_slice(self.session.block());
+        session.begin_walk();
+        Ok(Loaded { session, outputs: model.outputs, ..self })
     }
 }
 
