@@ -1,7 +1,7 @@
 //! Folders whose names are classes: what `image_folder` and `video` share.
 //!
 //! Samples are the first of each class, then the second of each, and so on, so that a `limit` meets all
-//! classes.
+//! classes. A folder without folders is one class: enough for what asks for none.
 
 use std::path::{Path, PathBuf};
 
@@ -102,8 +102,11 @@ impl<T> Listed<T> {
 impl<T: Sample> Listed<T> {
     /// The classes' names and the samples of each, by number. Notes what was left out.
     fn of(root: &Path, notes: &mut Vec<String>) -> Result<(Vec<String>, Listed<T>)> {
-        let Contents { folders, pictures, others } = contents(root)?;
+        let Contents { mut folders, pictures, others } = contents(root)?;
         let mut left_out = pictures.len() + others;
+        if folders.is_empty() && !pictures.is_empty() {
+            (folders, left_out) = (vec![root.to_path_buf()], 0);
+        }
         let names: Vec<String> = folders.iter().map(|f| folder::name(f)).collect();
         let (mut classes, mut wrong) = (vec![], vec![]);
         for inside in &folders {
@@ -133,7 +136,9 @@ impl<T: Sample> Listed<T> {
         let (names, mut listed) = Listed::of(root, notes)?;
         let mut numbers = vec![];
         for name in &names {
-            let Some(number) = known.iter().position(|k| k == name) else {
+            // Where there is one class only, its name is that of whatever folder it was.
+            let only = known.len() == 1 && names.len() == 1;
+            let Some(number) = known.iter().position(|k| only || k == name) else {
                 let choices: Vec<&str> = known.iter().map(String::as_str).collect();
                 let message = format!("`{}` is no class of the training part", root.join(name).display());
                 return Err(Diag::new(message).maybe_hint(suggest(name, &choices)).into());
@@ -211,11 +216,6 @@ impl ClassFolders {
         let (names, mut train) = Listed::of(&train_root, notes)?;
         if train.items.is_empty() {
             return Err(nothing::<T>(&train_root).at(&self.train.at).into());
-        }
-        if names.len() < 2 {
-            let message = format!("`{}` has one class, `{}`", train_root.display(), names[0]);
-            let diag = Diag::new(message).at(&self.train.at);
-            return Err(diag.hint("a classifier needs two or more folders to tell apart").into());
         }
         train.truncate(common.limited(train.items.len()));
         let test = test_root.map(|root| Listed::of_known(&root, &names, notes)).transpose()?;

@@ -66,6 +66,7 @@ impl Prepared {
     /// Loads the data and lowers the model: everything that can be wrong before training is found.
     pub fn new(experiment: Experiment, options: &Options) -> Result<(Prepared, Model)> {
         let dataset = experiment.dataset.load(&options.load_context(&experiment, true))?;
+        check_classes(&experiment, &dataset)?;
         let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing);
         let class_weights = class_weights(&experiment, &dataset);
         let checks = [
@@ -97,6 +98,16 @@ impl Prepared {
     pub fn batch_size(&self) -> usize {
         self.experiment.training.batch_size.min(self.dataset.train.len()).max(1)
     }
+}
+
+/// Whether a classifier has something to tell apart.
+fn check_classes(experiment: &Experiment, dataset: &Dataset) -> Result<()> {
+    let only = match (&experiment.task, dataset.preprocessing.classes()) {
+        (Task::Supervised(task), Some([only])) if !task.reconstructs => only,
+        _ => return Ok(()),
+    };
+    let diag = Diag::new(format!("all samples are of one class, `{only}`")).at(&experiment.dataset_at);
+    Err(diag.hint("a classifier needs two or more to tell apart; a GAN or an autoencoder needs none").into())
 }
 
 /// Whether this machine can train with the precision that is asked for.
