@@ -12,7 +12,8 @@
 //!
 //! A sample's input is `[window, features]`, its target the `horizon` points that follow. What is held
 //! out is the end of the series: validation windows may reach back into the training part, their targets
-//! do not; what is fitted looks at the training part only.
+//! do not; what is fitted looks at the training part only. With `stride` each window starts so many points
+//! behind the one before; where that is the window, they follow one another, as a stateful layer needs it.
 
 mod generator;
 
@@ -50,6 +51,8 @@ struct Series {
     generator: Option<Box<dyn Generator>>,
     window: usize,
     horizon: usize,
+    /// From one window's start to the next; Keras: `sequence_stride`.
+    stride: usize,
 }
 
 impl Series {
@@ -94,7 +97,8 @@ impl Series {
             test,
         };
         let window = f.key("window").at_least(1).required();
-        Series { points, generator, window, horizon: f.key("horizon").at_least(1).or(1) }
+        let horizon = f.key("horizon").at_least(1).or(1);
+        Series { points, generator, window, horizon, stride: f.key("stride").at_least(1).or(1) }
     }
 
     /// Target columns of one point.
@@ -130,7 +134,8 @@ impl Series {
             let diag = Diag::new(message).at(&self.points.common.at);
             return Err(diag.hint("choose a smaller window, or another validation fraction").into());
         }
-        Ok(Part { table: table.clone(), rows: (first as u32..end as u32).collect() })
+        let starts = (first as u32..end as u32).step_by(self.stride);
+        Ok(Part { table: table.clone(), rows: starts.collect() })
     }
 
     /// The fitted columns of a point's target, for each step of the horizon.
@@ -229,7 +234,7 @@ impl DatasetSpec for Series {
             validation,
             test,
             preprocessing: Preprocessing {
-                window: Some(Window { points: self.window, horizon: self.horizon }),
+                window: Some(Window { points: self.window, horizon: self.horizon, stride: self.stride }),
                 input: data.preprocessing.input,
                 target: self.targets(data.preprocessing.target),
             },
@@ -311,6 +316,20 @@ mod tests {
         assert_eq!(rows(&data.train).len(), 4);
         let held_out = rows(data.validation.as_ref().unwrap());
         assert_eq!(held_out, [(vec![0.8, 1.0], vec![1.2]), (vec![1.0, 1.2], vec![1.4])]);
+    }
+
+    #[test]
+    fn windows_may_stand_apart() {
+        let keys = "train = \"t.csv\", target = \"a\", window = 2, normalize = \"none\", validation = 0.5";
+        let data = load(&format!("{keys}, stride = 2")).unwrap();
+        assert_eq!(rows(&data.train), [(vec![10.0, 20.0], vec![30.0])]);
+        let held_out = data.validation.unwrap();
+        assert_eq!(rows(&held_out), [(vec![30.0, 40.0], vec![50.0]), (vec![50.0, 60.0], vec![70.0])]);
+        assert!(held_out.is_walk());
+        assert_eq!(data.preprocessing.window.unwrap().stride, 2);
+        let apart = load(&format!("{keys}, stride = 3")).unwrap().validation.unwrap();
+        assert_eq!(rows(&apart), [(vec![30.0, 40.0], vec![50.0]), (vec![60.0, 70.0], vec![80.0])]);
+        assert!(!apart.is_walk());
     }
 
     #[test]

@@ -220,13 +220,16 @@ impl<'e> Lowering<'e> {
         placed: &Placed,
         [row, targets, weight]: [Var; 3],
     ) -> Option<(LoweredHead, Output)> {
-        let (position, layer) = self.judged_layer(head)?;
+        let judged = self.judged_layer(head);
+        // What names no layer could stand for a target no more than for an output.
+        let part = (judged.is_some() || head.target.is_some()).then(|| match self.task.reconstructs {
+            true => self.itself(head),
+            false => self.target(head),
+        });
+        let ((position, layer), part) = (judged?, part??);
+        let TargetPart { kind, shape, encoding, range, .. } = part;
         let output = placed.outputs[position]?;
         let output_shape = g.shape(output).clone();
-        let TargetPart { kind, shape, encoding, range, .. } = match self.task.reconstructs {
-            true => self.itself(head)?,
-            false => self.target(head)?,
-        };
         let shape = match kind {
             // Numbers in whatever shape the output gives them.
             TargetKind::OneHot { .. } | TargetKind::Values if output_shape.size() == shape.size() => {
@@ -269,7 +272,14 @@ impl<'e> Lowering<'e> {
                 if found.is_none() {
                     let known: Vec<&str> = layers.iter().map(|l| l.name.as_str()).collect();
                     let diag = Diag::new(format!("there is no layer `{}`", named.name)).at(&named.at);
-                    self.diags.push(diag.maybe_hint(suggest(&named.name, &known)));
+                    let inside =
+                        |name: &&str| name.strip_prefix(&*named.name).is_some_and(|n| n.starts_with('/'));
+                    let parts: Vec<&str> = known.iter().copied().filter(inside).collect();
+                    let hint = match parts.is_empty() {
+                        true => suggest(&named.name, &known),
+                        false => Some(format!("that stands for the layers `{}`", parts.join("`, `"))),
+                    };
+                    self.diags.push(diag.maybe_hint(hint));
                 }
                 found
             }

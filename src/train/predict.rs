@@ -57,14 +57,17 @@ pub fn predict(
     if let [Output { target: TargetEncoding::Mask { .. }, .. }] = loaded.outputs[..] {
         return pictures::masks(&mut loaded, given, output).map(|()| vec![]);
     }
+    let walks = preprocessing.window.is_some() && loaded.session.walks();
+    if walks {
+        loaded = loaded.step_by_step()?;
+    }
     let writer = Table::new(&loaded.outputs, &preprocessing.input, probabilities)?;
     let mut writer = Some(writer);
     let mut table = || writer.take().expect("called once");
     let mut run = |sink: &mut dyn Write| match (&mut given, preprocessing.window) {
         (Given::Pictures(files, form), _) => pictures::rows(&mut loaded, files, *form, table(), sink),
-        (Given::Rows(rows), Some(window)) => {
-            Continuation::read(rows, window, &preprocessing).and_then(|c| c.run(&mut loaded, steps, sink))
-        }
+        (Given::Rows(rows), Some(window)) => Continuation::read(rows, window, &preprocessing, walks)
+            .and_then(|c| c.run(&mut loaded, steps, sink)),
         (Given::Rows(rows), None) => run(&mut loaded, rows, table(), sink),
     };
     match output {

@@ -211,6 +211,9 @@ impl Trainer {
 
     /// Finds where the first bad number came from, by running the batch again layer by layer.
     fn diverged(&mut self, part: &Part, samples: Range<usize>, stuck: Stuck) -> Failure {
+        if let Some(diag) = part.failure() {
+            return diag.into();
+        }
         let (n, Stuck { program, loss }) = (samples.len(), stuck);
         let said = if loss.is_nan() { "not a number" } else { "infinite" };
         let mut diag = Diag::new(format!(
