@@ -51,6 +51,7 @@ mod gru;
 mod layer_normalization;
 mod leaky_relu;
 mod lstm;
+mod masking;
 mod masks;
 mod max_pooling1d;
 mod max_pooling2d;
@@ -196,6 +197,8 @@ pub enum Reach {
     Step,
     /// Other steps of the sample too, or the step's place in it.
     Sample,
+    /// Later steps of the sample too, whatever the rest of the network is.
+    Ahead,
     /// All steps before it, also those of the samples before, whose state goes on.
     Walk,
 }
@@ -244,6 +247,7 @@ pub static LAYERS: Registry<dyn Layer> = Registry {
         layer_normalization::ENTRY,
         leaky_relu::ENTRY,
         lstm::ENTRY,
+        masking::ENTRY,
         max_pooling1d::ENTRY,
         max_pooling2d::ENTRY,
         max_pooling3d::ENTRY,
@@ -318,9 +322,7 @@ mod tests {
                 .next()
                 .and_then(|l| l.split('"').nth(1))
                 .expect("a fragment starts with its type");
-            if LAYERS.find(kind).is_none() {
-                continue;
-            }
+            assert!(LAYERS.find(kind).is_some(), "{name}: there is no layer {kind}");
             compared += 1;
             let inputs: Vec<_> = case["inputs"].as_array().unwrap().iter().map(golden::tensor).collect();
             let batch = inputs[0].shape()[0];

@@ -34,6 +34,44 @@ impl Op for NotZero {
     }
 }
 
+/// Which steps have a number other than `value`. x `[N, T, C]`, y `[N, T]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Differs {
+    pub value: f32,
+}
+
+impl Op for Differs {
+    fn name(&self) -> &'static str {
+        "differs"
+    }
+
+    fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
+        match x[0].dims[..] {
+            [steps, _] => Ok(Signature::new(Shape::batch([steps]))),
+            _ => Err(Mismatch::no_sequence("[N,T,C]", x[0])),
+        }
+    }
+
+    fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let (x, y) = (io.x(0), io.y(0));
+        let width = x.len() / y.len().max(1);
+        for_pieces(cx.pool, y, |range, y| {
+            let steps = x[range.start * width..].chunks_exact(width.max(1));
+            for (y, step) in y.iter_mut().zip(steps) {
+                *y = f32::from(u8::from(step.iter().any(|v| *v != self.value)));
+            }
+        });
+    }
+
+    fn backward(&self, _: &Backward<'_>, _: &Ctx<'_>) {}
+
+    #[cfg(test)]
+    fn twin(&self, x: &[ndarray::ArrayD<f64>], _: &crate::graph::twin::TwinCtx) -> Vec<ndarray::ArrayD<f64>> {
+        let differs = |step: ndarray::ArrayView1<'_, f64>| step.iter().any(|v| *v != f64::from(self.value));
+        vec![x[0].map_axis(ndarray::Axis(2), |step| f64::from(u8::from(differs(step))))]
+    }
+}
+
 /// y `[N, steps]` of 1: all steps count. x only says how many samples there are.
 #[derive(Clone, Copy, Debug)]
 pub struct AllOnes {

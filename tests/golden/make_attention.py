@@ -28,6 +28,44 @@ class Positions(layers.Layer):
         return x + table
 
 
+class Places(layers.Layer):
+    """keras_hub's PositionEmbedding: the vectors of the first places, for every sample."""
+
+    def __init__(self, sequence_length):
+        super().__init__()
+        self.sequence_length = sequence_length
+
+    def build(self, shape):
+        # An Embedding of the places' numbers.
+        self.table = layers.Embedding(self.sequence_length, shape[-1], name="position_embedding")
+        self.table.build(shape)
+
+    def named(self):
+        return {"embeddings": self.table.embeddings}
+
+    def call(self, x):
+        return self.table(tf.range(x.shape[1])) + 0 * x
+
+
+class TokensAndPlaces(layers.Layer):
+    """keras_hub's TokenAndPositionEmbedding."""
+
+    def __init__(self, vocabulary_size, sequence_length, embedding_dim, mask_zero=False):
+        super().__init__()
+        self.tokens = layers.Embedding(vocabulary_size, embedding_dim, mask_zero=mask_zero, name="token_embedding")
+        self.places = layers.Embedding(sequence_length, embedding_dim, name="position_embedding")
+
+    def build(self, shape):
+        self.tokens.build(shape)
+        self.places.build(shape)
+
+    def named(self):
+        return {f"{part.name}/embeddings": part.embeddings for part in [self.tokens, self.places]}
+
+    def call(self, x):
+        return self.tokens(x) + self.places(tf.range(x.shape[1]))
+
+
 class Transformer(layers.Layer):
     """keras_hub's encoder, or with `decoder` its decoder; parts have keras_hub's names."""
 
@@ -91,6 +129,8 @@ def named(layer):
     """A layer's variables by the names that a checkpoint has."""
     if hasattr(layer, "named"):
         return layer.named()
+    if isinstance(layer, layers.TimeDistributed):
+        return named(layer.layer)
     if isinstance(layer, layers.MultiHeadAttention):
         parts = [layer.query_dense, layer.key_dense, layer.value_dense, layer.output_dense]
         return {f"{part.name}/{v.name}": v for part in parts for v in part.weights}
@@ -102,7 +142,9 @@ def make(layer_spec):
     kind = layer_spec["type"]
     if kind == "MultiHeadAttention":
         keys.pop("use_causal_mask", None)
-    own = {"PositionalEncoding": Positions, "TransformerEncoder": Transformer, "TransformerDecoder": Decoder}
+    if kind == "TimeDistributed":
+        keys["layer"] = make(keys["layer"])
+    own = {"PositionalEncoding": Positions, "PositionEmbedding": Places, "TokenAndPositionEmbedding": TokensAndPlaces, "TransformerEncoder": Transformer, "TransformerDecoder": Decoder}
     return (own.get(kind) or getattr(layers, kind))(**keys)
 
 
@@ -120,14 +162,25 @@ def apply(layer, layer_spec, inputs, mask):
         if not layer.built:
             layer.build(*(x.shape for x in inputs))
         return layer(*inputs, mask=mask) if mask is not None else layer(*inputs)
-    if kind == "GlobalAveragePooling1D":
+    if kind in ["GlobalAveragePooling1D", "TimeDistributed", "LSTM", "GRU"]:
         return layer(inputs[0], mask=mask)
     return layer(inputs[0])
 
 
+def padded(draw, shape, value):
+    """Steps of `value`: behind, before, and one with a single feature of it, which counts."""
+    x = draw.normal(shape)
+    x[-1, shape[1] // 2:] = value
+    x[-2, 0] = value
+    x[0, 1, 0] = value
+    return x
+
+
 def run(specs, shapes, seed, tokens=None):
     draw = Draw(seed)
-    if tokens is None:
+    if specs[0]["type"] == "Masking":
+        inputs = [tf.Variable(padded(draw, shape, specs[0].get("mask_value", 0.0))) for shape in shapes]
+    elif tokens is None:
         inputs = [tf.Variable(draw.normal(shape)) for shape in shapes]
     else:
         inputs = [tf.constant(draw.integers(shape, tokens).astype("float64")) for shape in shapes]
@@ -140,6 +193,8 @@ def run(specs, shapes, seed, tokens=None):
             y = apply(layer, layer_spec, x, mask)
             if layer_spec.get("mask_zero"):
                 mask = tf.not_equal(given, 0)
+            if layer_spec["type"] == "Masking":
+                mask = layer.compute_mask(given)
             x = [tf.identity(y)]
         return x[0]
 
@@ -223,7 +278,33 @@ def masked():
                spec("GlobalAveragePooling1D")], (3, 5)
 
 
+def places():
+    """Yields (spec, shape) of layers on numbers, or on tokens if `tokens` says how many."""
+    yield [spec("PositionEmbedding", sequence_length=5)], (2, 5, 3), None
+    yield [spec("PositionEmbedding", sequence_length=7)], (3, 4, 2), None
+    both = lambda **keys: spec("TokenAndPositionEmbedding", vocabulary_size=4, embedding_dim=3, **keys)
+    yield [both(sequence_length=5)], (2, 5), 4
+    yield [both(sequence_length=6)], (3, 4), 4
+    yield [both(sequence_length=6, mask_zero=True), spec("GlobalAveragePooling1D")], (3, 6), 4
+    embed = spec("Embedding", input_dim=4, output_dim=3, mask_zero=True)
+    dense = spec("TimeDistributed", layer=spec("Dense", units=2, activation="tanh"))
+    yield [embed, dense, spec("GlobalAveragePooling1D")], (3, 6), 4
+    yield [spec("Masking"), dense, spec("GlobalAveragePooling1D")], (3, 5, 2), None
+
+
+def skipped():
+    """Yields stacks behind a Masking."""
+    yield [spec("Masking")], (3, 4, 2)
+    yield [spec("Masking", mask_value=-1.0)], (2, 4, 3)
+    yield [spec("Masking"), spec("LSTM", units=2)], (3, 5, 2)
+    yield [spec("Masking", mask_value=-1.0), spec("LSTM", units=3, return_sequences=True)], (3, 6, 2)
+    yield [spec("Masking"), spec("GRU", units=2, return_sequences=True, go_backwards=True)], (3, 4, 2)
+    yield [spec("Masking", mask_value=0.5), spec("GlobalAveragePooling1D")], (3, 5, 2)
+
+
 def attention():
     cases = [run([s], shapes, 3000 + i) for i, (s, shapes) in enumerate(plain())]
     cases += [run(stack, [shape], 4000 + i, tokens=4) for i, (stack, shape) in enumerate(masked())]
+    cases += [run(stack, [shape], 8000 + i, tokens=n) for i, (stack, shape, n) in enumerate(places())]
+    cases += [run(stack, [shape], 8100 + i) for i, (stack, shape) in enumerate(skipped())]
     write("attention.json", cases, precision="float64")
