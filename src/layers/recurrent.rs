@@ -72,7 +72,8 @@ pub struct Recurrence {
 impl Recurrence {
     /// The keys that all have; `recurrent_activation` only where there are gates.
     pub fn read(f: &mut Fields<'_>, cell: Cell) -> Recurrence {
-        if f.key("return_state").optional() == Some(true) {
+        // Known only where it stands: no list of keys has it.
+        if f.has("return_state") && f.key("return_state").optional() == Some(true) {
             let message = "is not supported: a layer has one output, and its states go nowhere";
             f.error("return_state", message, Some("leave it out".into()));
         }

@@ -142,8 +142,11 @@ fn class_weights(experiment: &Experiment, dataset: &Dataset) -> Result<Option<Ve
     let at = &task.class_weight_at;
     let Some(names) = dataset.preprocessing.classes().filter(|_| !task.reconstructs) else {
         let why = match dataset.preprocessing.target {
+            _ if task.reconstructs => "an autoencoder's target is its input",
             TargetEncoding::Several { .. } => "the dataset has several targets",
-            _ => "the target is none",
+            TargetEncoding::Mask { .. } => "here each pixel has a class of its own",
+            TargetEncoding::NextToken => "here each token has a target of its own",
+            _ => "the target is a number",
         };
         return Err(Diag::new(format!("`class_weight` needs a class for each sample, and {why}"))
             .at(at)
