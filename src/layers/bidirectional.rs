@@ -11,7 +11,7 @@ use crate::config::fields::Fields;
 use crate::diag::Diag;
 use crate::graph::{Builder, Mismatch, Var};
 use crate::layers::recurrent::{RECURRENT, Recurrence, reversed};
-use crate::layers::{Layer, LayerEntry, Part, one};
+use crate::layers::{Layer, LayerEntry, Part, Reach, one};
 use crate::ops::concatenate::Concatenate;
 use crate::ops::merge::Merge;
 use crate::ops::recurrent::Cell;
@@ -103,6 +103,14 @@ impl Layer for Direction {
         let y = self.steps(g, one(x))?;
         without_masked(g, one(x), y, &self.layer)
     }
+
+    fn reach(&self) -> Reach {
+        if self.backwards { Reach::Ahead } else { self.layer.reach() }
+    }
+
+    fn ends_sequence(&self) -> bool {
+        self.layer.ends_sequence()
+    }
 }
 
 /// The output with zeros where steps of x do not count.
@@ -120,6 +128,10 @@ impl Bidirectional {
 }
 
 impl Layer for Bidirectional {
+    fn reach(&self) -> Reach {
+        Reach::Ahead
+    }
+
     fn ends_sequence(&self) -> bool {
         self.layer.ends_sequence()
     }

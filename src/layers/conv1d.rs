@@ -7,7 +7,7 @@ use crate::config::fields::Fields;
 use crate::config::registry::Entry;
 use crate::graph::{Builder, Mismatch, Var};
 use crate::layers::conv2d::{Filters, check_input, refuse_stride_with_dilation};
-use crate::layers::{Layer, LayerEntry, one};
+use crate::layers::{Layer, LayerEntry, Reach, one};
 use crate::shape::{Padding, Shape, Window};
 
 pub const ENTRY: LayerEntry = Entry {
@@ -42,6 +42,14 @@ impl Layer for Conv1D {
         let y = self.rest.lower(g, row, [flat, self.window], &[self.window.kernel])?;
         let out = g.shape(y).dims[1..].to_vec();
         g.reshape(y, Shape::batch(out))
+    }
+
+    fn reach(&self) -> Reach {
+        match self.window.padding {
+            // With 2 steps the later of both is seen already.
+            Padding::Same if self.window.kernel > 1 => Reach::Ahead,
+            _ => Reach::Sample,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::config::fields::Fields;
 use crate::graph::{Builder, Init, Mismatch, Mode, Penalty, Var};
 use crate::layers::dense::product;
-use crate::layers::{Arity, Layer, LayerEntry, axes};
+use crate::layers::{Arity, Layer, LayerEntry, Reach, axes};
 use crate::ops::attention::{Attention, Drops, Joined, Masks};
 use crate::ops::concatenate::Concatenate;
 use crate::ops::dropout::Draws;
@@ -179,6 +179,10 @@ impl Layer for MultiHeadAttention {
 
     fn arity(&self) -> Arity {
         Arity::UpTo(3)
+    }
+
+    fn reach(&self) -> Reach {
+        if self.causal { Reach::Sample } else { Reach::Ahead }
     }
 }
 

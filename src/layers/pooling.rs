@@ -2,7 +2,7 @@
 
 use crate::config::fields::Fields;
 use crate::graph::{Builder, Mismatch, Var};
-use crate::layers::{Layer, axes, one};
+use crate::layers::{Layer, Reach, axes, one};
 use crate::ops::average_pool::AveragePool;
 use crate::ops::masked_mean::MaskedMean;
 use crate::ops::max_pool::MaxPool;
@@ -93,6 +93,10 @@ impl<const D: usize> Layer for GlobalPooling<D> {
         }
         let y = push(g, x, self.kind, windows)?;
         if self.keepdims { Ok(y) } else { g.reshape(y, Shape::batch([shape.last()])) }
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Ahead
     }
 }
 

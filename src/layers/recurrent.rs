@@ -187,7 +187,11 @@ impl Layer for Recurrence {
     }
 
     fn reach(&self) -> Reach {
-        if self.stateful { Reach::Walk } else { Reach::Sample }
+        match self.go_backwards || !self.return_sequences {
+            _ if self.stateful => Reach::Walk,
+            true => Reach::Ahead,
+            false => Reach::Sample,
+        }
     }
 
     fn ends_sequence(&self) -> bool {

@@ -6,7 +6,7 @@
 
 use crate::graph::{Builder, Mismatch, Var};
 use crate::layers::transformer::Transformer;
-use crate::layers::{Layer, LayerEntry, one};
+use crate::layers::{Layer, LayerEntry, Reach, one};
 
 pub const ENTRY: LayerEntry = LayerEntry {
     name: "TransformerEncoder",
@@ -25,6 +25,10 @@ impl Layer for TransformerEncoder {
         let names = ("self_attention_layer", "self_attention_layer_norm");
         let y = self.0.attention(g, names, x, None, false)?;
         self.0.feedforward(g, y)
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Ahead
     }
 }
 

@@ -69,6 +69,10 @@ impl<P: Pair, L: Pair> Loss for Binary<P, L> {
         if self.from_logits { Scores::Sigmoid } else { Scores::AsTheyAre }
     }
 
+    fn target_bounds(&self) -> Option<(f32, f32)> {
+        Some((0.0, 1.0))
+    }
+
     fn lower(&self, g: &mut Builder<'_>, l: LossInputs) -> Result<Var, Mismatch> {
         fits::probabilities_or_logits(P::NAME, self.from_logits, g, l.output, Activation::Sigmoid)?;
         if self.from_logits {

@@ -243,7 +243,7 @@ pub fn probabilities_or_logits(
             "set `activation = \"{word}\"` in the last layer, or `loss = {{ type = \"{name}\", from_logits = true }}`"
         )));
     }
-    match Gives::of(g, output).filter(|gives| !from_logits && !gives.probabilities()) {
+    match Gives::of(&g.graph, output).filter(|gives| !from_logits && !gives.probabilities()) {
         None => Ok(()),
         Some(gives) => {
             let message =

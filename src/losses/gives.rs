@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use crate::graph::{Builder, Var};
+use crate::graph::{Graph, Var};
 use crate::ops::function::{Affine, Function, Pointwise};
 use crate::ops::map::Map;
 use crate::ops::softmax::Softmax;
@@ -20,12 +20,12 @@ const PROBES: [f32; 11] = [-1e4, -100.0, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 3.0, 1
 
 impl Gives {
     /// None if it is no activation's, element-wise or softmax.
-    pub fn of(g: &Builder<'_>, output: Var) -> Option<Gives> {
-        let node = g.graph.producer(output)?;
+    pub fn of(graph: &Graph, output: Var) -> Option<Gives> {
+        let node = graph.producer(output)?;
         let op: &dyn Any = &*node.op;
         if let Some(map) = op.downcast_ref::<Map>() {
             return match map.f.name() == Affine::NAME {
-                true => Some(Gives::of(g, node.inputs[0])?.rescaled(&*map.f)),
+                true => Some(Gives::of(graph, node.inputs[0])?.rescaled(&*map.f)),
                 false => Some(Gives::function(&*map.f)),
             };
         }

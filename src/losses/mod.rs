@@ -77,6 +77,11 @@ pub trait Loss: Debug + Send + Sync {
         false
     }
 
+    /// The bounds of targets that are numbers, where it has a sense only within them.
+    fn target_bounds(&self) -> Option<(f32, f32)> {
+        None
+    }
+
     /// How outputs trained with it become probabilities.
     fn scores(&self) -> Scores {
         Scores::AsTheyAre

@@ -78,6 +78,11 @@ impl Adversarial {
         ]
     }
 
+    /// The generator's graph, and the samples in it.
+    pub fn samples(&self) -> (&Graph, Var) {
+        (&self.sample.graph, self.sample.outputs[0])
+    }
+
     /// The graph that holds most.
     pub fn largest(&self) -> &Graph {
         &self.discriminate.graph
@@ -235,7 +240,7 @@ impl<'e> Lowering<'e> {
 
     /// Whether the discriminator's last activation goes with the loss. Probabilities are the loss's own business.
     fn check_scores(&mut self, g: &Builder<'_>, scores: Var) -> Option<()> {
-        let Some(gives) = Gives::of(g, scores) else { return Some(()) };
+        let Some(gives) = Gives::of(&g.graph, scores) else { return Some(()) };
         let (name, units) = (gives.name, g.shape(scores).last());
         let (message, hint) = match self.gan.rule {
             Rule::BinaryCrossentropy | Rule::LeastSquares if name == "softmax" => (

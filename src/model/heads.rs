@@ -12,11 +12,13 @@
 //! ```
 
 use crate::config::fields::Fields;
+use crate::config::read::Wrong;
 use crate::config::tree::{Data, Value};
 use crate::config::write::Plain;
 use crate::diag::{At, Diag};
 use crate::losses::{LOSSES, Loss};
 use crate::metrics::{self, Metric};
+use crate::target::{OutputKind, Scores, TargetKind};
 
 /// An output of the network with its loss and metrics.
 #[derive(Debug)]
@@ -168,4 +170,27 @@ fn read_metrics(t: &mut Fields<'_>) -> Option<Metrics> {
     t.resolve("metrics", plain);
     let places = value.as_array().unwrap_or_default().iter().map(|v| v.at.clone()).collect();
     Some(Metrics { metrics, places })
+}
+
+/// Metrics that do not fit the output, its targets or the loss.
+pub(super) fn wrong_metrics(head: &Head, output: &OutputKind) -> Vec<Diag> {
+    let wrong = |metric: &dyn Metric| {
+        let binary_logits = head.loss.scores() == Scores::Sigmoid;
+        if let Err(wrong) = metric.bind(output) {
+            return Some(wrong);
+        }
+        if metric.judges_labels() && output.targets == TargetKind::Values && !head.loss.takes_labels() {
+            let message = "counts right and wrong classes, but the target is a number".into();
+            let hint = "`mae`, `rmse` and `r2_score` judge numbers; for classes give the dataset task = \"classification\"";
+            return Some(Wrong { message, hint: Some(hint.into()) });
+        }
+        let instead = metric.instead_for_logits().filter(|_| binary_logits)?;
+        let message = "would take the logits that the loss is given for probabilities".into();
+        Some(Wrong { message, hint: Some(format!("use {instead}")) })
+    };
+    let diag = |metric: &dyn Metric, at: &At, wrong: Wrong| {
+        Diag::new(format!("metric `{}` {}", metric.name(), wrong.message)).at(at).maybe_hint(wrong.hint)
+    };
+    let places = head.metrics.iter().zip(&head.metrics_at);
+    places.filter_map(|(m, at)| wrong(&**m).map(|w| diag(&**m, at, w))).collect()
 }

@@ -1,14 +1,12 @@
 //! The graphs of training against targets: the layers, then for each output its loss.
 
 use crate::compile::Want;
-use crate::config::read::Wrong;
 use crate::data::preprocessing::{Preprocessing, TargetEncoding, TargetPart};
-use crate::diag::{At, Diag, Failure, Result, suggest};
+use crate::diag::{Diag, Failure, Result, suggest};
 use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Precision, Var};
 use crate::losses::{LossInputs, Target};
-use crate::metrics::Metric;
 use crate::model::experiment::Experiment;
-use crate::model::heads::Head;
+use crate::model::heads::{self, Head};
 use crate::model::inputs;
 use crate::model::layers::LayerNode;
 use crate::model::listing;
@@ -18,7 +16,7 @@ use crate::model::task;
 use crate::model::walk;
 use crate::ops::cut::Cut;
 use crate::shape::Shape;
-use crate::target::{OutputKind, Scores, TargetKind};
+use crate::target::{OutputKind, TargetKind};
 
 /// Training and inference over the same parameters.
 #[derive(Debug)]
@@ -77,6 +75,16 @@ impl Supervised {
             Some((&sample.graph, Want { inputs, outputs, ..frame.clone() }))
         }))
         .collect()
+    }
+
+    /// The graph of evaluation, and the rows of the dataset in it.
+    pub fn reads(&self) -> (&Graph, Var) {
+        (&self.eval.graph, self.eval.inputs[0])
+    }
+
+    /// Each output in that graph.
+    pub fn judged(&self) -> impl Iterator<Item = Var> {
+        self.eval.heads.iter().map(|head| head.output)
     }
 
     /// The graph that holds most.
@@ -245,7 +253,7 @@ impl<'e> Lowering<'e> {
             weight: head.weight,
         };
         if g.mode() == Mode::Train {
-            self.diags.extend(wrong_metrics(head, &described.kind));
+            self.diags.extend(heads::wrong_metrics(head, &described.kind));
         }
         self.check_loss(head, layer, &described.kind, &shape)?;
         g.enter("loss", false);
@@ -342,6 +350,13 @@ impl<'e> Lowering<'e> {
                 Mismatch::new(message)
                     .hint("Dense and Reshape, Conv2DTranspose or UpSampling2D lead to any shape")
             }
+            (Ok(()), _) if self.task.reconstructs && !same_places(&output.shape, self.input) => {
+                let message =
+                    format!("an autoencoder gives back its input {}, not {}", self.input, output.shape);
+                let dims: Vec<String> = self.input.dims.iter().map(usize::to_string).collect();
+                Mismatch::new(message)
+                    .hint(format!("end in `Reshape` with target_shape = [{}]", dims.join(", ")))
+            }
             (Err(mismatch), _) => mismatch,
             (Ok(()), TargetKind::ClassIndex { classes }) if classes > 2 && output.units() == 1 => {
                 let message = format!("the output has 1 unit, the dataset has {classes} classes");
@@ -354,32 +369,15 @@ impl<'e> Lowering<'e> {
     }
 }
 
+/// Whether two shapes are one, but for channels of a single number.
+fn same_places(a: &Shape, b: &Shape) -> bool {
+    let places = |shape: &Shape| shape.dims.iter().copied().filter(|d| *d > 1).collect::<Vec<_>>();
+    places(a) == places(b)
+}
+
 fn unfit(head: &Head, layer: &LayerNode, output: &Shape, mismatch: Mismatch) -> Diag {
     Diag::new(format!("the loss does not fit: {}", mismatch.message))
         .at(&head.loss_at)
         .also(&layer.at, format!("`{}` gives {output}", layer.name))
         .maybe_hint(mismatch.hint)
-}
-
-/// Metrics that do not fit the output, its targets or the loss.
-fn wrong_metrics(head: &Head, output: &OutputKind) -> Vec<Diag> {
-    let wrong = |metric: &dyn Metric| {
-        let binary_logits = head.loss.scores() == Scores::Sigmoid;
-        if let Err(wrong) = metric.bind(output) {
-            return Some(wrong);
-        }
-        if metric.judges_labels() && output.targets == TargetKind::Values && !head.loss.takes_labels() {
-            let message = "counts right and wrong classes, but the target is a number".into();
-            let hint = "`mae`, `rmse` and `r2_score` judge numbers; for classes give the dataset task = \"classification\"";
-            return Some(Wrong { message, hint: Some(hint.into()) });
-        }
-        let instead = metric.instead_for_logits().filter(|_| binary_logits)?;
-        let message = "would take the logits that the loss is given for probabilities".into();
-        Some(Wrong { message, hint: Some(format!("use {instead}")) })
-    };
-    let diag = |metric: &dyn Metric, at: &At, wrong: Wrong| {
-        Diag::new(format!("metric `{}` {}", metric.name(), wrong.message)).at(at).maybe_hint(wrong.hint)
-    };
-    let places = head.metrics.iter().zip(&head.metrics_at);
-    places.filter_map(|(m, at)| wrong(&**m).map(|w| diag(&**m, at, w))).collect()
 }

@@ -31,7 +31,8 @@ pub fn mistakes(experiment: &Experiment, network: &Network, data: &Preprocessing
         let diag = Diag::new(message).at(&stateful.at).also(&experiment.dataset_at, what);
         return vec![stateful.context.explain(diag.hint(hint))];
     }
-    let blind = network.layers.iter().filter(|node| node.layer.reach() == Reach::Sample);
+    let blind =
+        network.layers.iter().filter(|node| matches!(node.layer.reach(), Reach::Sample | Reach::Ahead));
     let diag = blind.map(|node| {
         let message = format!(
             "layer `{}` ({}) looks at its own window alone, and the state of another goes on behind it",

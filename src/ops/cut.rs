@@ -23,6 +23,10 @@ impl Cut {
         Cut { ranges: ranges.to_vec(), row: x.size(), kept: ranges.iter().map(ExactSizeIterator::len).sum() }
     }
 
+    pub fn ranges(&self) -> &[Range<usize>] {
+        &self.ranges
+    }
+
     /// Each range in the row, and in what is kept of it.
     fn for_ranges(&self, mut f: impl FnMut(Range<usize>, Range<usize>)) {
         let mut end = 0;

@@ -27,6 +27,10 @@ impl Embedding {
         Embedding { rows, width }
     }
 
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// The row that a number names.
     fn row(&self, x: f32) -> usize {
         // A cast saturates, and takes NaN for 0.

@@ -44,8 +44,9 @@ activation = "softmax"
 const SGD: &str = "\"sgd\"";
 
 fn prepared(layers: &str, optimizer: &str) -> (Prepared, Model) {
+    // With no epochs asked for a network may also be frozen as a whole.
     let toml = format!(
-        "[dataset]\ntype = \"digits\"\nlimit = 64\n{layers}[training]\nbatch_size = 16\n\
+        "[dataset]\ntype = \"digits\"\nlimit = 64\n{layers}[training]\nepochs = 0\nbatch_size = 16\n\
          optimizer = {optimizer}\nloss = \"sparse_categorical_crossentropy\"\n"
     );
     let experiment = Experiment::parse("frozen", &toml, &[], Path::new("."), "frozen");

@@ -12,9 +12,9 @@ use crate::graph::Precision;
 use crate::kernels::bf16;
 use crate::kernels::math::{PLAIN, exp, sigmoid};
 use crate::kernels::par::Pool;
-use crate::model::Experiment;
 use crate::model::lower::{Model, Output, Purpose, Sampler};
 use crate::model::task::{ClassWeight, Task};
+use crate::model::{Experiment, meant};
 use crate::ops::softmax::log_sum_exp;
 use crate::shape::Shape;
 use crate::target::Scores;
@@ -73,6 +73,7 @@ impl Prepared {
             check_precision(&experiment).err(),
             check_steps(&experiment, &dataset).err(),
             adapt::check(&experiment).err(),
+            meant::check(&experiment, model.as_ref().ok(), &dataset).err(),
         ];
         let initial = initial_weights::open(&experiment, model.as_ref().ok());
         // All are looked at before one is returned, so that one run tells of all.
