@@ -104,3 +104,42 @@ fn a_stateful_network_is_judged_on_a_walk() {
     let cut = folder.first_weights("cut", "window = 4\nstride = 4", "");
     assert!((judged(&cut) - expected).abs() > 1e-5);
 }
+
+#[test]
+fn training_goes_on_from_batch_to_batch() {
+    let folder = Folder::new();
+    // 7 windows in batches of 3: three stretches, of which the first has a third window.
+    let fit = |name: &str, keys: &str, args: &[&str]| {
+        let config = folder.config(&format!("{name}.toml"), "window = 4\nstride = 4", keys);
+        let run = folder.path(name);
+        succeed(&[&["fit", &config, "--run-dir", &text(&run)], args].concat());
+        run
+    };
+    let weights = |run: &Path| std::fs::read(run.join("last.safetensors")).unwrap();
+    let rows = |run: &Path| {
+        let file = std::fs::read_to_string(run.join("history.csv")).unwrap();
+        file.lines().map(|l| l.rsplitn(3, ',').nth(2).unwrap().to_string()).collect::<Vec<_>>()
+    };
+    let in_order = ["--set", "training.shuffle=false"];
+    let with = |more: &[&'static str]| [&in_order[..], more].concat();
+    let walk = "stateful = true";
+    let whole = fit("whole", walk, &with(&["--epochs", "3", "--threads", "1"]));
+    let threads = fit("threads", walk, &with(&["--epochs", "3", "--threads", "3"]));
+    let parts = fit("parts", walk, &with(&["--epochs", "1"]));
+    succeed(&["fit", "--resume", &text(&parts), "--epochs", "3"]);
+    for other in [&threads, &parts] {
+        assert_eq!(rows(&whole), rows(other), "{}", other.display());
+        let tensors = [&whole, other].map(|run| {
+            let bytes = weights(run);
+            let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+            let mut all: Vec<(String, Vec<u8>)> =
+                tensors.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect();
+            all.sort();
+            all
+        });
+        assert_eq!(tensors[0], tensors[1], "{}", other.display());
+    }
+    let losses = |run: &Path| rows(run)[1].split(',').nth(1).unwrap().to_string();
+    let from_zeros = fit("zeros", "", &with(&["--epochs", "1"]));
+    assert_ne!(losses(&whole), losses(&from_zeros));
+}

@@ -30,6 +30,8 @@ pub trait Sample: Sized {
     const HOME: &str;
     /// What a folder of classes needs.
     const NEEDS: &str;
+    /// Whether those of the only class may lie there without a folder for it.
+    const LOOSE: bool;
 
     /// Those in the folder of one class, in order, and how many files were left out.
     fn find(folder: &Path) -> Result<(Vec<Self>, usize), Diag>;
@@ -40,6 +42,7 @@ impl Sample for PathBuf {
     const NAME: &str = "pictures";
     const HOME: &str = "a class's folder";
     const NEEDS: &str = "it needs one folder for each class, with PNG or JPEG files inside";
+    const LOOSE: bool = true;
 
     fn find(folder: &Path) -> Result<(Vec<PathBuf>, usize), Diag> {
         folder::pictures(folder)
@@ -51,6 +54,7 @@ impl Sample for Clip {
     const HOME: &str = "a clip's folder";
     const NEEDS: &str =
         "it needs one folder for each class, with a folder of PNG or JPEG files for each clip";
+    const LOOSE: bool = false;
 
     fn find(folder: &Path) -> Result<(Vec<Clip>, usize), Diag> {
         let Contents { folders, pictures, others } = contents(folder)?;
@@ -104,7 +108,7 @@ impl<T: Sample> Listed<T> {
     fn of(root: &Path, notes: &mut Vec<String>) -> Result<(Vec<String>, Listed<T>)> {
         let Contents { mut folders, pictures, others } = contents(root)?;
         let mut left_out = pictures.len() + others;
-        if folders.is_empty() && !pictures.is_empty() {
+        if T::LOOSE && folders.is_empty() && !pictures.is_empty() {
             (folders, left_out) = (vec![root.to_path_buf()], 0);
         }
         let names: Vec<String> = folders.iter().map(|f| folder::name(f)).collect();

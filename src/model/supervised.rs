@@ -42,6 +42,8 @@ struct Lowered {
     heads: Vec<LoweredHead>,
     /// One number per sample, and what it counts in the sum.
     terms: Vec<(Var, f32)>,
+    /// What goes on from batch to batch: inputs behind the others, and outputs behind the others.
+    states: Vec<[Var; 2]>,
 }
 
 #[derive(Debug)]
@@ -58,8 +60,10 @@ impl Supervised {
         let all = |l: &'g Lowered, losses| {
             let each = |value: fn(&LoweredHead) -> Var| l.heads.iter().map(value);
             let outputs = each(|h| h.output).chain(each(|h| h.loss)).chain(each(|h| h.target));
-            let outputs = outputs.chain(l.terms.iter().map(|(term, _)| *term)).collect();
-            (&l.graph, Want { inputs: l.inputs.to_vec(), outputs, losses, ..frame.clone() })
+            let outputs = outputs.chain(l.terms.iter().map(|(term, _)| *term));
+            let outputs = outputs.chain(l.states.iter().map(|[_, end]| *end)).collect();
+            let inputs = l.inputs.iter().copied().chain(l.states.iter().map(|[begin, _]| *begin)).collect();
+            (&l.graph, Want { inputs, outputs, losses, ..frame.clone() })
         };
         let (train, eval) = (&self.train, &self.eval);
         let minimised = train.heads.iter().map(|h| (h.loss, h.weight)).chain(train.terms.iter().copied());
@@ -165,6 +169,9 @@ impl<'e> Lowering<'e> {
             Mode::Eval => Precision::Float32,
         };
         let mut g = Builder::new(params, mode, experiment.seed).with_precision(precision);
+        if mode == Mode::Train && experiment.carries() {
+            g.open_states();
+        }
         let row = g.input(self.input.clone());
         if let Some(tokens) = self.preprocessing.vocabulary() {
             g.set_vocabulary(row, tokens);
@@ -186,8 +193,9 @@ impl<'e> Lowering<'e> {
         let judged: Vec<Option<(LoweredHead, Output)>> =
             task.heads.iter().map(|head| self.head(&mut g, head, &placed, [row, targets, weight])).collect();
         let (heads, outputs) = judged.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
-        let terms = g.take_losses();
-        Some((Lowered { graph: g.graph, inputs: [row, targets, weight], heads, terms }, placed, outputs))
+        let (terms, states) = (g.take_losses(), g.states().unwrap_or_default().to_vec());
+        let lowered = Lowered { graph: g.graph, inputs: [row, targets, weight], heads, terms, states };
+        Some((lowered, placed, outputs))
     }
 
     /// The graph in which draws are inputs, if there are any and the output depends on nothing else.

@@ -6,6 +6,13 @@ use crate::layers::Reach;
 use crate::model::Experiment;
 use crate::model::layers::Network;
 
+impl Experiment {
+    /// Whether states go on from batch to batch in training.
+    pub fn carries(&self) -> bool {
+        !self.training.shuffle && self.task.reader().stateful().is_some()
+    }
+}
+
 /// Data whose samples do not follow one another, and layers that would see the samples' ends: what they give
 /// would depend on where the walk is cut, and what is gone on with step by step would have no sense.
 pub fn mistakes(experiment: &Experiment, network: &Network, data: &Preprocessing) -> Vec<Diag> {

@@ -18,6 +18,7 @@ pub mod run_folder;
 pub mod samples;
 pub mod saved;
 pub mod setup;
+mod states;
 pub mod timing;
 pub mod trainer;
 mod weights_file;

@@ -65,13 +65,19 @@ pub struct Prepared {
 impl Prepared {
     /// Loads the data and lowers the model: everything that can be wrong before training is found.
     pub fn new(experiment: Experiment, options: &Options) -> Result<(Prepared, Model)> {
-        let dataset = experiment.dataset.load(&options.load_context(&experiment, true))?;
+        let mut dataset = experiment.dataset.load(&options.load_context(&experiment, true))?;
+        if experiment.task.reader().stateful().is_some() && experiment.training.shuffle {
+            let note = "stateful layers begin with zeros in training, as samples are shuffled; \
+                        with shuffle = false their states go on from batch to batch";
+            dataset.notes.push(note.into());
+        }
         check_classes(&experiment, &dataset)?;
         let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing);
         let class_weights = class_weights(&experiment, &dataset);
         let checks = [
             check_precision(&experiment).err(),
             check_steps(&experiment, &dataset).err(),
+            check_walk(&experiment, &dataset).err(),
             adapt::check(&experiment).err(),
             meant::check(&experiment, model.as_ref().ok(), &dataset).err(),
         ];
@@ -121,6 +127,21 @@ fn check_precision(experiment: &Experiment) -> Result<()> {
             .hint("\"float32\", the default, trains on every machine")
             .into()),
     }
+}
+
+/// Whether training samples follow one another, where states go on.
+fn check_walk(experiment: &Experiment, dataset: &Dataset) -> Result<()> {
+    let Some(stateful) = experiment.task.reader().stateful() else { return Ok(()) };
+    // Of a series it was told with the shapes.
+    if !experiment.carries() || dataset.preprocessing.window.is_some() || dataset.train.is_walk() {
+        return Ok(());
+    }
+    let message = format!(
+        "layer `{}` ({}): its state goes on from batch to batch, but training samples do not follow one another",
+        stateful.name, stateful.kind
+    );
+    let diag = Diag::new(message).at(&stateful.at).also(&experiment.dataset_at, "`stride` is not the length");
+    Err(diag.hint("leave `stride` out, or let samples be shuffled: each then begins with zeros").into())
 }
 
 /// Whether a GAN's generator gets to learn in every epoch.
