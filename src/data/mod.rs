@@ -169,7 +169,7 @@ impl Rows {
         let numbers = match self {
             Rows::F32 { data, .. } => data.len(),
             Rows::U8 { data, .. } => data.len(),
-            Rows::Files { kept, width, others, .. } => return kept.len() / width + others.len(),
+            Rows::Files { kept, width, others, .. } => return kept.len() / width + others.count(),
             Rows::Windows { points, width, first, length } => {
                 return (points.len() / width + 1).saturating_sub(first + length);
             }

@@ -18,7 +18,8 @@ impl Files {
         Files { paths, size, failure: OnceLock::new() }
     }
 
-    pub fn len(&self) -> usize {
+    /// How many there are.
+    pub fn count(&self) -> usize {
         self.paths.len()
     }
 
