@@ -19,6 +19,7 @@ pub struct InputRows<'p> {
     records: Records<Box<dyn Read>>,
     encoder: RowEncoder<'p>,
     line: usize,
+    blank: usize,
 }
 
 impl<'p> InputRows<'p> {
@@ -37,7 +38,7 @@ impl<'p> InputRows<'p> {
     pub fn over(reader: Box<dyn Read>, name: &Path, input: &'p InputEncoding) -> Result<InputRows<'p>, Diag> {
         let mut records = Records::new(reader, name, input.delimiter() as u8);
         let (encoder, _) = bind(&mut records, name, input)?;
-        Ok(InputRows { records, encoder, line: 0 })
+        Ok(InputRows { records, encoder, line: 0, blank: 0 })
     }
 
     /// Numbers per row.
@@ -52,6 +53,7 @@ impl<'p> InputRows<'p> {
     pub fn next(&mut self, out: &mut [f32]) -> Result<bool, Diag> {
         let Some(row) = self.records.next()? else { return Ok(false) };
         self.line = row.line;
+        self.blank += row.skipped_lines;
         self.encoder.encode(&row, out)?;
         Ok(true)
     }
@@ -59,6 +61,11 @@ impl<'p> InputRows<'p> {
     /// Line number of the row that [`Self::next`] gave.
     pub fn line(&self) -> usize {
         self.line
+    }
+
+    /// Blank lines among the rows that may have been meant for empty cells: of a file with a single column.
+    pub fn blank(&self) -> usize {
+        if self.encoder.width == 1 { self.blank } else { 0 }
     }
 
     /// Columns in which categories stood that training never saw, and how often.

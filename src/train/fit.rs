@@ -8,6 +8,7 @@ use crate::callbacks::{self, SaveFreq};
 use crate::checkpoint;
 use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
+use crate::model::task::Task;
 use crate::report::{forecast_svg, history_svg};
 use crate::train::progress::{Progress, Verbosity, duration, figures};
 use crate::train::run_folder::{History, RunFolder};
@@ -344,9 +345,16 @@ impl Run {
         let best = self.saved.best.as_ref().expect("just made sure");
         let names: Vec<String> = best.metrics.iter().map(|m| m.0.clone()).collect();
         let values: Vec<f64> = best.metrics.iter().map(|m| m.1).collect();
-        self.progress.say(&format!("Best epoch {}: {}", best.epoch, figures(&names, &values)));
+        // A GAN has no measure of being good: its last weights are kept.
+        let word = match self.prepared.experiment.task {
+            Task::Supervised(_) => "Best",
+            Task::Gan(_) => "Last",
+        };
+        self.progress.say(&format!("{word} epoch {}: {}", best.epoch, figures(&names, &values)));
         self.saved.load_best(&mut self.trainer.session);
-        if let Some(forecast) = self.trainer.forecast(&self.prepared.dataset) {
+        if self.prepared.experiment.task.learns_targets()
+            && let Some(forecast) = self.trainer.forecast(&self.prepared.dataset)
+        {
             let picture = forecast_svg::draw(&self.prepared.experiment.name, &forecast);
             self.folder.write_picture("forecast.svg", &picture)?;
         }

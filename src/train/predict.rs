@@ -6,15 +6,16 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::data::pictures::clips::Frames;
+use crate::data::pictures::folder::is_picture;
 use crate::data::pictures::inputs::Inputs;
 use crate::data::pictures::load::Size;
-use crate::data::preprocessing::{InputEncoding, TargetEncoding, ValueColumn};
+use crate::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding, ValueColumn, Window};
 use crate::data::rows::InputRows;
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
 use crate::files::{cannot_write, write_atomic};
 use crate::model::lower::{Output, PREDICT};
-use crate::train::continuation::Continuation;
+use crate::train::continuation::{Continuation, read_points};
 use crate::train::fit::INTERRUPTED;
 use crate::train::pictures;
 use crate::train::setup::{Loaded, Options, convert};
@@ -49,19 +50,28 @@ pub fn predict(
         let diag = Diag::new("this model goes on with a text, and predicts no rows");
         return Err(diag.hint("nntrain generate RUN --prompt TEXT --tokens N").into());
     }
-    if steps.is_some() && preprocessing.window.is_none() {
-        let diag = Diag::new("--steps is for a series, but this model predicts each row by itself");
+    let forecasts = loaded.experiment.task.learns_targets();
+    if steps.is_some() && !(forecasts && preprocessing.window.is_some()) {
+        let instead = if forecasts { "predicts each row by itself" } else { "gives back what it is given" };
+        let diag = Diag::new(format!("--steps is for the forecast of a series, but this model {instead}"));
         return Err(diag.into());
     }
+    let masks = matches!(loaded.outputs[..], [Output { target: TargetEncoding::Mask { .. }, .. }]);
+    if let Some(file) = output.filter(|file| !masks && is_picture(file)) {
+        let diag =
+            Diag::new(format!("predictions are rows of a CSV, and `{}` is called a picture", file.display()));
+        return Err(diag.hint(format!("-o {}", file.with_extension("csv").display())).into());
+    }
     let mut given = Given::open(input, &preprocessing.input)?;
-    if let [Output { target: TargetEncoding::Mask { .. }, .. }] = loaded.outputs[..] {
+    if masks {
         return pictures::masks(&mut loaded, given, output).map(|()| vec![]);
     }
-    let writer = Table::new(&loaded.outputs, &preprocessing.input, probabilities)?;
+    let writer = Table::new(&loaded.outputs, &preprocessing, probabilities)?;
     let mut writer = Some(writer);
     let mut table = || writer.take().expect("called once");
     let mut run = |sink: &mut dyn Write| match (&mut given, preprocessing.window) {
         (Given::Pictures(files, form), _) => pictures::rows(&mut loaded, files, *form, table(), sink),
+        (Given::Rows(rows), Some(window)) if !forecasts => windows(&mut loaded, rows, window, table(), sink),
         (Given::Rows(rows), Some(window)) => {
             Continuation::read(rows, window, &preprocessing).and_then(|c| c.run(&mut loaded, steps, sink))
         }
@@ -102,7 +112,11 @@ pub fn predict(
             "column `{column}`: {count} rows have a category that training never saw; they use the slot for unseen ones"
         )
     };
-    Ok(unseen.iter().filter(|(_, count)| *count > 0).map(note).collect())
+    let blank = (rows.blank() > 0).then(|| {
+        let count = rows.blank();
+        format!("{count} blank lines are no rows, and have no prediction; an empty cell is written \"\"")
+    });
+    Ok(unseen.iter().filter(|(_, count)| *count > 0).map(note).chain(blank).collect())
 }
 
 /// What is to be predicted.
@@ -190,6 +204,33 @@ fn run(
     if mistakes.is_empty() { Ok(()) } else { Err(Stop::Rows(Failure::Input(mistakes))) }
 }
 
+/// Writes what an autoencoder makes of each window of a series, the first one first: a row for each.
+fn windows(
+    loaded: &mut Loaded,
+    rows: &mut InputRows<'_>,
+    window: Window,
+    mut table: Table,
+    sink: &mut dyn Write,
+) -> Result<(), Stop> {
+    let points = read_points(rows, window)?;
+    table.header(None, sink).map_err(Stop::Io)?;
+    let (width, batch) = (rows.width(), loaded.session.program(PREDICT).batch);
+    let (count, length) = (points.len() / width + 1 - window.points, window.points * width);
+    for first in (0..count).step_by(batch) {
+        if INTERRUPTED.load(Ordering::SeqCst) {
+            return Err(Stop::Rows(Failure::Interrupted("Nothing was written.".into())));
+        }
+        let n = batch.min(count - first);
+        let inputs = loaded.session.input(PREDICT, 0, n);
+        for (i, out) in inputs.chunks_exact_mut(length).enumerate() {
+            out.copy_from_slice(&points[(first + i) * width..][..length]);
+        }
+        loaded.session.run(PREDICT, n, 0);
+        table.rows(&loaded.session, n, None, sink).map_err(Stop::Io)?;
+    }
+    Ok(())
+}
+
 /// A temporary file that nobody else sees and that goes away by itself.
 fn spool() -> Result<File> {
     // A killed process may have left one of the same number behind.
@@ -235,12 +276,12 @@ enum Cells {
 }
 
 impl Table {
-    fn new(outputs: &[Output], input: &InputEncoding, probabilities: bool) -> Result<Table> {
+    fn new(outputs: &[Output], preprocessing: &Preprocessing, probabilities: bool) -> Result<Table> {
         let columns = |output: &Output| {
             let cells = match &output.target {
                 TargetEncoding::Classes { names, .. } => Cells::Class(names.clone()),
                 TargetEncoding::Values { columns } => Cells::Values(columns.clone()),
-                TargetEncoding::Input => Cells::Values(input.value_columns()),
+                TargetEncoding::Input => Cells::Values(preprocessing.sample_columns()),
                 TargetEncoding::Mask { .. } | TargetEncoding::NextToken | TargetEncoding::Several { .. } => {
                     let name = output.name.clone().unwrap_or_default();
                     let message =
