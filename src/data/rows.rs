@@ -390,6 +390,17 @@ mod tests {
     }
 
     #[test]
+    fn blank_lines_of_a_single_column_are_counted() {
+        for (text, blank) in [("3\n1\n\n\n2\n\n", 2), ("3\n1\n2\n", 0), ("3,4\n\n5,6\n", 0)] {
+            let single = input(false, ["0", "0", "0"]);
+            let reader = Box::new(std::io::Cursor::new(text.to_string()));
+            let mut rows = InputRows::over(reader, Path::new("f.csv"), &single).unwrap();
+            while rows.next(&mut [0.0; 5]).unwrap() {}
+            assert_eq!(rows.blank(), blank, "{text:?}");
+        }
+    }
+
+    #[test]
     fn reading_goes_on_behind_a_bad_row() {
         let table = input(true, ["n1", "c", "n2"]);
         let reader = Box::new(std::io::Cursor::new("n1,c,n2\nx,a,1\n3,a,1\n"));

@@ -113,8 +113,8 @@ pub fn predict(
         )
     };
     let blank = (rows.blank() > 0).then(|| {
-        let count = rows.blank();
-        format!("{count} blank lines are no rows, and have no prediction; an empty cell is written \"\"")
+        let said = if rows.blank() == 1 { "line was" } else { "lines were" };
+        format!("{} blank {said} skipped: a row with an empty cell is written \"\"", rows.blank())
     });
     Ok(unseen.iter().filter(|(_, count)| *count > 0).map(note).chain(blank).collect())
 }
