@@ -312,9 +312,14 @@ impl Run {
             &self.prepared.experiment.name,
             &self.history.columns,
             &self.history.rows,
-            self.saved.best.as_ref().map(|b| b.epoch),
+            self.saved.best.as_ref().filter(|_| self.is_judged()).map(|b| b.epoch),
         );
         self.folder.write_picture("history.svg", &picture)
+    }
+
+    /// Whether some epochs are better than others: of a GAN the last one's weights are kept.
+    fn is_judged(&self) -> bool {
+        matches!(self.prepared.experiment.task, Task::Supervised(_))
     }
 
     /// Saves what is good, then passes the failure on.
@@ -345,11 +350,7 @@ impl Run {
         let best = self.saved.best.as_ref().expect("just made sure");
         let names: Vec<String> = best.metrics.iter().map(|m| m.0.clone()).collect();
         let values: Vec<f64> = best.metrics.iter().map(|m| m.1).collect();
-        // A GAN has no measure of being good: its last weights are kept.
-        let word = match self.prepared.experiment.task {
-            Task::Supervised(_) => "Best",
-            Task::Gan(_) => "Last",
-        };
+        let word = if self.is_judged() { "Best" } else { "Last" };
         self.progress.say(&format!("{word} epoch {}: {}", best.epoch, figures(&names, &values)));
         self.saved.load_best(&mut self.trainer.session);
         if self.prepared.experiment.task.learns_targets()
