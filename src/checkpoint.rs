@@ -83,6 +83,9 @@ pub struct Sums {
     pub samples: usize,
     /// State of each metric's accumulator.
     pub metrics: Vec<Vec<Bits64>>,
+    /// States that go on from batch to batch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<Vec<Bits64>>,
 }
 
 /// A tensor to be written.

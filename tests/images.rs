@@ -130,6 +130,24 @@ fn class_folders_train_predict_and_resume_to_the_same_bits() {
     assert!(nowhere.contains("list.csv:2:1"), "{nowhere}");
 }
 
+/// What memory has no room for is decoded again: the same bits.
+#[test]
+fn pictures_beyond_the_memory_limit_are_decoded_again() {
+    let (folder, config) = pictures();
+    let fit = |name: &str, limit: Option<&str>| {
+        let dir = folder.path().join(name);
+        let (config, run) = (text(&config), text(&dir));
+        let mut args = vec!["fit", &config, "--run-dir", &run, "--epochs", "2"];
+        args.extend(["--set", "dataset.image_size=300"]);
+        args.extend(limit.iter().flat_map(|limit| ["--set", *limit]));
+        succeed(&args);
+        weights(&dir)
+    };
+    assert!(fit("limited", Some("dataset.memory_limit=1")) == fit("whole", None));
+    let eval = succeed(&["eval", &text(&folder.path().join("limited")), "--split", "train"]);
+    assert!(eval.starts_with("16 samples (train)"), "{eval}");
+}
+
 #[test]
 fn masks_are_written_in_the_size_of_their_pictures() {
     const CONFIG: &str = r#"

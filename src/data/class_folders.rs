@@ -1,7 +1,7 @@
 //! Folders whose names are classes: what `image_folder` and `video` share.
 //!
 //! Samples are the first of each class, then the second of each, and so on, so that a `limit` meets all
-//! classes.
+//! classes. A folder without folders is one class: enough for what asks for none.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::data::pictures::clips::Clip;
 use crate::data::pictures::folder::{self, Contents, contents, locate};
 use crate::data::preprocessing::{Preprocessing, TargetEncoding};
 use crate::data::split::Validation;
-use crate::diag::{At, Diag, suggest};
+use crate::diag::{At, Diag, Failure, Result, suggest};
 
 /// A folder that the config names.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub trait Sample: Sized {
     const HOME: &str;
     /// What a folder of classes needs.
     const NEEDS: &str;
+    /// Whether those of the only class may lie there without a folder for it.
+    const LOOSE: bool;
 
     /// Those in the folder of one class, in order, and how many files were left out.
     fn find(folder: &Path) -> Result<(Vec<Self>, usize), Diag>;
@@ -40,6 +42,7 @@ impl Sample for PathBuf {
     const NAME: &str = "pictures";
     const HOME: &str = "a class's folder";
     const NEEDS: &str = "it needs one folder for each class, with PNG or JPEG files inside";
+    const LOOSE: bool = true;
 
     fn find(folder: &Path) -> Result<(Vec<PathBuf>, usize), Diag> {
         folder::pictures(folder)
@@ -51,6 +54,7 @@ impl Sample for Clip {
     const HOME: &str = "a clip's folder";
     const NEEDS: &str =
         "it needs one folder for each class, with a folder of PNG or JPEG files for each clip";
+    const LOOSE: bool = false;
 
     fn find(folder: &Path) -> Result<(Vec<Clip>, usize), Diag> {
         let Contents { folders, pictures, others } = contents(folder)?;
@@ -101,15 +105,25 @@ impl<T> Listed<T> {
 
 impl<T: Sample> Listed<T> {
     /// The classes' names and the samples of each, by number. Notes what was left out.
-    fn of(root: &Path, notes: &mut Vec<String>) -> Result<(Vec<String>, Listed<T>), Diag> {
-        let Contents { folders, pictures, others } = contents(root)?;
+    fn of(root: &Path, notes: &mut Vec<String>) -> Result<(Vec<String>, Listed<T>)> {
+        let Contents { mut folders, pictures, others } = contents(root)?;
         let mut left_out = pictures.len() + others;
+        if T::LOOSE && folders.is_empty() && !pictures.is_empty() {
+            (folders, left_out) = (vec![root.to_path_buf()], 0);
+        }
         let names: Vec<String> = folders.iter().map(|f| folder::name(f)).collect();
-        let mut classes = vec![];
+        let (mut classes, mut wrong) = (vec![], vec![]);
         for inside in &folders {
-            let (found, others) = T::find(inside)?;
-            left_out += others;
-            classes.push(found);
+            match T::find(inside) {
+                Ok((found, others)) => {
+                    left_out += others;
+                    classes.push(found);
+                }
+                Err(diag) => wrong.push(diag),
+            }
+        }
+        if !wrong.is_empty() {
+            return Err(Failure::Input(wrong));
         }
         if left_out > 0 {
             notes.push(format!(
@@ -122,20 +136,22 @@ impl<T: Sample> Listed<T> {
     }
 
     /// The samples of a folder whose classes must be known.
-    fn of_known(root: &Path, known: &[String], notes: &mut Vec<String>) -> Result<Listed<T>, Diag> {
+    fn of_known(root: &Path, known: &[String], notes: &mut Vec<String>) -> Result<Listed<T>> {
         let (names, mut listed) = Listed::of(root, notes)?;
         let mut numbers = vec![];
         for name in &names {
-            let Some(number) = known.iter().position(|k| k == name) else {
+            // Where there is one class only, its name is that of whatever folder it was.
+            let only = known.len() == 1 && names.len() == 1;
+            let Some(number) = known.iter().position(|k| only || k == name) else {
                 let choices: Vec<&str> = known.iter().map(String::as_str).collect();
                 let message = format!("`{}` is no class of the training part", root.join(name).display());
-                return Err(Diag::new(message).maybe_hint(suggest(name, &choices)));
+                return Err(Diag::new(message).maybe_hint(suggest(name, &choices)).into());
             };
             numbers.push(number as u32);
         }
         listed.labels.iter_mut().for_each(|label| *label = numbers[*label as usize]);
         if listed.items.is_empty() {
-            return Err(nothing::<T>(root));
+            return Err(nothing::<T>(root).into());
         }
         Ok(listed)
     }
@@ -199,16 +215,11 @@ impl ClassFolders {
         cx: &LoadContext,
         common: &Common,
         notes: &mut Vec<String>,
-    ) -> Result<Parts<T>, Diag> {
+    ) -> Result<Parts<T>> {
         let (train_root, test_root) = self.roots(cx, common)?;
         let (names, mut train) = Listed::of(&train_root, notes)?;
         if train.items.is_empty() {
-            return Err(nothing::<T>(&train_root).at(&self.train.at));
-        }
-        if names.len() < 2 {
-            let message = format!("`{}` has one class, `{}`", train_root.display(), names[0]);
-            let diag = Diag::new(message).at(&self.train.at);
-            return Err(diag.hint("a classifier needs two or more folders to tell apart"));
+            return Err(nothing::<T>(&train_root).at(&self.train.at).into());
         }
         train.truncate(common.limited(train.items.len()));
         let test = test_root.map(|root| Listed::of_known(&root, &names, notes)).transpose()?;
@@ -223,9 +234,9 @@ fn inner(root: &Path) -> Option<(PathBuf, PathBuf)> {
 }
 
 /// Another folder of the classes that training knew, or one with `test` in it; and the classes' names.
-pub fn other<T: Sample>(path: &Path, fitted: &Preprocessing) -> Result<(Vec<String>, Listed<T>), Diag> {
+pub fn other<T: Sample>(path: &Path, fitted: &Preprocessing) -> Result<(Vec<String>, Listed<T>)> {
     let TargetEncoding::Classes { names, .. } = &fitted.target else {
-        return Err(Diag::new("the model was not trained on classes"));
+        return Err(Diag::new("the model was not trained on classes").into());
     };
     let held_out = inner(path).map(|(_, test)| test);
     let listed = Listed::of_known(held_out.as_deref().unwrap_or(path), names, &mut vec![])?;

@@ -88,11 +88,13 @@ impl ImageFolder {
         &self,
         pool: &Pool,
         listed: Listed<PathBuf>,
+        room: usize,
         fingerprint: &mut Fingerprint,
         mistakes: &mut Mistakes,
     ) -> Labelled {
-        let pixels = load::pictures(pool, &listed.items, self.size, fingerprint, mistakes);
-        Labelled { pixels, labels: listed.labels }
+        let Listed { items, labels } = listed;
+        let (pixels, others) = load::pictures(pool, items, (self.size, room), fingerprint, mistakes);
+        Labelled { pixels, labels, others }
     }
 }
 
@@ -123,14 +125,20 @@ impl DatasetSpec for ImageFolder {
     fn load(&self, cx: &LoadContext) -> Result<Dataset> {
         let mut notes = vec![];
         let parts = self.folders.list(cx, &self.common, &mut notes)?;
-        self.memory.check(parts.len(), "pictures", self.size.iter().product())?;
+        let (count, room) = (parts.len(), self.memory.room(self.size.iter().product()));
+        if room < count {
+            notes.push(format!(
+                "memory has room for {room} of {count} pictures: the others are decoded whenever they are used"
+            ));
+        }
         let Parts { names, train, test } = parts;
+        let left = room.saturating_sub(train.items.len());
         let mut fingerprint = Fingerprint::default();
         fingerprint.update(names.join("\n").as_bytes());
         let pool = Pool::new(cx.threads);
         let mut mistakes = Mistakes::default();
-        let train = self.decode(&pool, train, &mut fingerprint, &mut mistakes);
-        let test = test.map(|test| self.decode(&pool, test, &mut fingerprint, &mut mistakes));
+        let train = self.decode(&pool, train, room, &mut fingerprint, &mut mistakes);
+        let test = test.map(|test| self.decode(&pool, test, left, &mut fingerprint, &mut mistakes));
         mistakes.finish()?;
         let mut dataset = self.images(names).dataset(train, test, cx.seed, fingerprint)?;
         dataset.notes.extend(notes);
@@ -145,7 +153,8 @@ impl DatasetSpec for ImageFolder {
         let (names, listed) = class_folders::other(path, fitted)?;
         let mut mistakes = Mistakes::default();
         let pool = Pool::new(load::threads());
-        let samples = self.decode(&pool, listed, &mut Fingerprint::default(), &mut mistakes);
+        let room = self.memory.room(self.size.iter().product());
+        let samples = self.decode(&pool, listed, room, &mut Fingerprint::default(), &mut mistakes);
         mistakes.finish()?;
         Ok(Part::whole(self.images(names).table(samples)))
     }
@@ -154,6 +163,7 @@ impl DatasetSpec for ImageFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Rows;
     use crate::data::pictures::codec::tests::{grey_jpeg, grey_png};
     use crate::data::testing::{Folder, dataset};
     use crate::diag::Failure;
@@ -205,6 +215,31 @@ mod tests {
     }
 
     #[test]
+    fn what_memory_has_no_room_for_is_decoded_again() {
+        let folder = two_classes();
+        folder.write("test/cat/1.png", grey_png(1, 1, &[7]));
+        let keys = "train = \"d\", test = \"test\", image_size = 600";
+        let load = |more: &str| {
+            let keys = format!("type = \"image_folder\", channels = 1, {keys}{more}");
+            dataset(&keys).unwrap().load(&folder.context()).unwrap()
+        };
+        let (whole, limited) = (load(""), load(", memory_limit = 1"));
+        let Rows::Files { kept, others, .. } = &limited.train.table.inputs else { panic!("files stay") };
+        assert_eq!((kept.len() / 360_000, others.len()), (2, 2));
+        assert_eq!(samples(&limited.train), samples(&whole.train));
+        assert_eq!(samples(&limited.test.unwrap()), samples(&whole.test.unwrap()));
+        assert_eq!(limited.fingerprint, whole.fingerprint);
+        let note = "memory has room for 2 of 5 pictures: the others are decoded whenever they are used";
+        assert!(limited.notes.iter().any(|n| n == note), "{:?}", limited.notes);
+        assert!(limited.train.failure().is_none());
+
+        folder.write("d/cat/2.png", "no picture");
+        assert!(samples(&limited.train)[2].0.iter().all(|x| x.is_nan()));
+        let said = limited.train.failure().unwrap().to_string();
+        assert!(said.contains("2.png` is not a PNG or JPEG"), "{said}");
+    }
+
+    #[test]
     fn train_and_test_are_found_by_themselves() {
         let folder = Folder::new();
         for (name, value) in [("d/train/a/1.png", 1), ("d/train/b/2.png", 2), ("d/test/b/3.png", 3)] {
@@ -219,6 +254,17 @@ mod tests {
         assert_eq!(samples(&other), [(vec![3.0; 4], 1.0)]);
         folder.write("d/test/bb/3.png", grey_png(1, 1, &[1]));
         assert!(said(&folder, keys).contains("bb` is no class of the training part"));
+    }
+
+    #[test]
+    fn a_folder_of_pictures_is_one_class() {
+        let folder = two_classes();
+        let data = load(&folder, "train = \"d/cat\"").unwrap();
+        assert_eq!((data.train.len(), data.preprocessing.classes().unwrap()), (3, &["cat".to_string()][..]));
+        let spec =
+            dataset("type = \"image_folder\", image_size = 2, channels = 1, train = \"d/cat\"").unwrap();
+        let other = spec.load_other(&folder.context().config_dir.join("d/ant"), &data.preprocessing).unwrap();
+        assert_eq!(samples(&other), [(vec![9.0; 4], 0.0)]);
     }
 
     #[test]
@@ -238,7 +284,6 @@ mod tests {
         folder.write("none/readme.txt", "");
         for (keys, part) in [
             ("train = \"nowhere\"", "no folder `nowhere`"),
-            ("train = \"one\"", "has one class, `a`"),
             ("train = \"none\"", "holds no pictures in folders of classes"),
             ("train = \"d\", validation = \"test\"", "has no test part"),
             ("train = \"d\", test = \"one\"", "a` is no class of the training part"),
@@ -246,13 +291,6 @@ mod tests {
             let said = said(&folder, keys);
             assert!(said.contains(part), "{keys}: {said}");
         }
-        let big = "type = \"image_folder\", train = \"d\", image_size = 700, memory_limit = 2";
-        let failure = dataset(big).unwrap().load(&folder.context()).unwrap_err();
-        let said = failure.diags()[0].to_string();
-        assert!(
-            said.contains("4 pictures of 1470000 bytes take 6 MB of memory; memory_limit is 2 MB"),
-            "{said}"
-        );
         let wrong = dataset("type = \"image_folder\", train = \"d\", channels = 4").unwrap_err();
         assert!(wrong[0].message.contains("3 (colours) or 1 (grey), got 4"));
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::data::common::{Common, LabelMode, class_counts};
 use crate::data::pictures::clips::Frames;
+use crate::data::pictures::files::Files;
 use crate::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding};
 use crate::data::source::Fingerprint;
 use crate::data::split::{Labels, divide};
@@ -47,6 +48,8 @@ pub struct Images {
 pub struct Labelled {
     pub pixels: Vec<u8>,
     pub labels: Vec<u32>,
+    /// Images behind those.
+    pub others: Option<Files>,
 }
 
 impl Images {
@@ -81,10 +84,11 @@ impl Images {
     pub fn table(&self, samples: Labelled) -> Table {
         Table {
             targets: self.label_mode.targets(samples.labels.iter().copied(), self.class_names.len()),
-            inputs: Rows::U8 {
-                data: samples.pixels,
-                width: self.sample_shape().iter().product(),
-                divisor: self.divisor(),
+            inputs: match (samples.others, self.sample_shape().iter().product(), self.divisor()) {
+                (None, width, divisor) => Rows::U8 { data: samples.pixels, width, divisor },
+                (Some(others), width, divisor) => {
+                    Rows::Files { kept: samples.pixels, width, divisor, others }
+                }
             },
             weights: None,
         }

@@ -264,7 +264,7 @@ fn read_pair(
     let classes = labels.read(Holds::Labels, fingerprint)?;
     same_count(images, pixels.sizes[0], labels, classes.sizes[0])?;
     check_labels(labels, &classes.data)?;
-    let samples = Labelled { pixels: pixels.data, labels: numbers(&classes.data) };
+    let samples = Labelled { pixels: pixels.data, labels: numbers(&classes.data), others: None };
     Ok((samples, [pixels.sizes[1], pixels.sizes[2]]))
 }
 
@@ -329,8 +329,8 @@ fn read_with_crate(folder: &str) -> Result<Samples> {
     // The crate's vector of training images has room for the test images too.
     data.trn_img.shrink_to_fit();
     Ok(Samples {
-        train: Labelled { pixels: data.trn_img, labels: numbers(&data.trn_lbl) },
-        test: Labelled { pixels: data.tst_img, labels: numbers(&data.tst_lbl) },
+        train: Labelled { pixels: data.trn_img, labels: numbers(&data.trn_lbl), others: None },
+        test: Labelled { pixels: data.tst_img, labels: numbers(&data.tst_lbl), others: None },
         shape: [28, 28, 1],
     })
 }

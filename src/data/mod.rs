@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::registry::Registry;
-use crate::diag::Result;
+use crate::data::pictures::files::Files;
+use crate::diag::{Diag, Result};
 use crate::kernels::par::{Pool, for_chunks};
 use crate::kernels::prefetch::prefetch;
 use crate::shape::Shape;
@@ -142,6 +143,13 @@ pub enum Rows {
         width: usize,
         divisor: f32,
     },
+    /// Pictures of which the first are kept as bytes, and the others decoded whenever they are asked for.
+    Files {
+        kept: Vec<u8>,
+        width: usize,
+        divisor: f32,
+        others: Files,
+    },
     /// Runs of `length` points of a series, `width` numbers each: row i starts at point `first + i`.
     Windows {
         points: Vec<f32>,
@@ -154,7 +162,7 @@ pub enum Rows {
 impl Rows {
     pub fn width(&self) -> usize {
         match self {
-            Rows::F32 { width, .. } | Rows::U8 { width, .. } => *width,
+            Rows::F32 { width, .. } | Rows::U8 { width, .. } | Rows::Files { width, .. } => *width,
             Rows::Windows { width, length, .. } => width * length,
         }
     }
@@ -163,6 +171,7 @@ impl Rows {
         let numbers = match self {
             Rows::F32 { data, .. } => data.len(),
             Rows::U8 { data, .. } => data.len(),
+            Rows::Files { kept, width, others, .. } => return kept.len() / width + others.len(),
             Rows::Windows { points, width, first, length } => {
                 return (points.len() / width + 1).saturating_sub(first + length);
             }
@@ -187,16 +196,34 @@ impl Rows {
         match self {
             Rows::F32 { data, .. } | Rows::Windows { points: data, .. } => prefetch(&data[self.range(row)]),
             Rows::U8 { data, .. } => prefetch(&data[self.range(row)]),
+            Rows::Files { .. } => {}
         }
     }
 
-    /// Copies one row out as numbers; `out` has `width` entries.
+    /// Copies one row out as numbers; `out` has `width` entries. Of a file that can be read no longer they are
+    /// NaN, and [`Rows::failure`] tells why.
     pub fn copy_row(&self, row: usize, out: &mut [f32]) {
         match self {
             Rows::F32 { data, .. } | Rows::Windows { points: data, .. } => {
                 out.copy_from_slice(&data[self.range(row)]);
             }
             Rows::U8 { data, divisor, .. } => scaled(&data[self.range(row)], *divisor, out),
+            Rows::Files { kept, width, divisor, others } => {
+                let held = kept.len() / width;
+                match row.checked_sub(held).map(|number| others.pixels(number)) {
+                    None => scaled(&kept[self.range(row)], *divisor, out),
+                    Some(Some(pixels)) => scaled(&pixels, *divisor, out),
+                    Some(None) => out.fill(f32::NAN),
+                }
+            }
+        }
+    }
+
+    /// Why a row could not be copied.
+    fn failure(&self) -> Option<&str> {
+        match self {
+            Rows::Files { others, .. } => others.failure(),
+            _ => None,
         }
     }
 }
@@ -208,6 +235,12 @@ impl Part {
 
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Why samples could not be gathered: then they are not finite.
+    pub fn failure(&self) -> Option<Diag> {
+        let why = self.table.inputs.failure()?;
+        Some(Diag::new(why).hint("the files must stay as they are while a run goes on"))
     }
 
     /// Whether each sample begins where the one before it ends.

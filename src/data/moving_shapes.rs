@@ -121,7 +121,11 @@ impl MovingShapes {
             }
             add_noise(clip, stream, number as u32, self.noise);
         });
-        Labelled { pixels, labels: (0..count).map(|number| self.class(number as u32)).collect() }
+        Labelled {
+            pixels,
+            labels: (0..count).map(|number| self.class(number as u32)).collect(),
+            others: None,
+        }
     }
 
     fn class(&self, number: u32) -> u32 {

@@ -23,6 +23,14 @@ pub struct Preprocessing {
 pub struct Window {
     pub points: usize,
     pub horizon: usize,
+    /// From one sample's start to the next.
+    #[serde(default = "next_point")]
+    pub stride: usize,
+}
+
+/// What is not written in older checkpoints.
+fn next_point() -> usize {
+    1
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -12,7 +12,8 @@
 //!
 //! A sample's input is `[window, features]`, its target the `horizon` points that follow. What is held
 //! out is the end of the series: validation windows may reach back into the training part, their targets
-//! do not; what is fitted looks at the training part only.
+//! do not; what is fitted looks at the training part only. With `stride` each window starts so many points
+//! behind the one before; where that is the window, they follow one another, as a stateful layer needs it.
 
 mod generator;
 #[cfg(test)]
@@ -52,6 +53,8 @@ struct Series {
     generator: Option<Box<dyn Generator>>,
     window: usize,
     horizon: usize,
+    /// From one window's start to the next; Keras: `sequence_stride`.
+    stride: usize,
 }
 
 impl Series {
@@ -80,7 +83,8 @@ impl Series {
             common,
         };
         let window = f.key("window").at_least(1).required();
-        Series { points, generator, window, horizon: f.key("horizon").at_least(1).or(1) }
+        let horizon = f.key("horizon").at_least(1).or(1);
+        Series { points, generator, window, horizon, stride: f.key("stride").at_least(1).or(1) }
     }
 
     /// Target columns of one point.
@@ -116,7 +120,8 @@ impl Series {
             let diag = Diag::new(message).at(&self.points.common.at);
             return Err(diag.hint("choose a smaller window, or another validation fraction").into());
         }
-        Ok(Part { table: table.clone(), rows: (first as u32..end as u32).collect() })
+        let starts = (first as u32..end as u32).step_by(self.stride);
+        Ok(Part { table: table.clone(), rows: starts.collect() })
     }
 
     /// The fitted columns of a point's target, for each step of the horizon.
@@ -241,8 +246,9 @@ impl DatasetSpec for Series {
 
     fn load(&self, cx: &LoadContext) -> Result<Dataset> {
         let mut points = self.points.clone();
-        // Windows, of which each point begins one, but for those that lie in the last one alone.
-        points.common.limit = points.common.limit.map(|windows| windows + self.window + self.horizon - 1);
+        // Windows, each with the points behind it.
+        points.common.limit =
+            points.common.limit.map(|n| (n - 1).saturating_mul(self.stride) + self.window + self.horizon);
         if let Some(generator) = &self.generator {
             points.train = Source::Made { name: "generator".into(), text: generator.text(cx.seed).into() };
         }
@@ -287,7 +293,7 @@ impl DatasetSpec for Series {
             validation,
             test,
             preprocessing: Preprocessing {
-                window: Some(Window { points: self.window, horizon: self.horizon }),
+                window: Some(Window { points: self.window, horizon: self.horizon, stride: self.stride }),
                 input: data.preprocessing.input,
                 target: self.targets(data.preprocessing.target),
             },

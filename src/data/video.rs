@@ -89,7 +89,7 @@ impl Clips {
     ) -> Labelled {
         let size = self.images.shape;
         let pixels = clips::read(pool, &listed.items, self.frames, size, fingerprint, mistakes);
-        Labelled { pixels, labels: listed.labels }
+        Labelled { pixels, labels: listed.labels, others: None }
     }
 
     /// A folder with folders of the same classes (or one with `test` in it), or a CSV with a label column.
@@ -234,7 +234,10 @@ mod tests {
         assert_eq!(failure.diags().len(), 4, "{all}");
         let apart = load(&two_classes(), ", frame_step = 3").unwrap_err();
         let said = &apart.diags()[0].message;
-        assert!(said.contains("d/clap/one` has 3 frames, 2 of them, 3 apart, need 4"), "{said}");
+        assert!(
+            said.contains("d/clap/one` has 3 frames, 4 are needed: `frames = 2` with `frame_step = 3`"),
+            "{said}"
+        );
     }
 
     #[test]

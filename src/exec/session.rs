@@ -63,6 +63,11 @@ impl Session {
         }
     }
 
+    /// Whether anything is carried: a program goes on where its last run ended.
+    pub fn walks(&self) -> bool {
+        self.decls.decls.iter().any(|decl| decl.carried)
+    }
+
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }

@@ -55,6 +55,8 @@ pub struct Builder<'a> {
     losses: Vec<(Var, f32)>,
     /// What stands in the place of draws from distributions, if they are given from outside.
     latents: Option<Vec<Var>>,
+    /// States that go on from batch to batch, if they do: what a batch begins with, and where it ends.
+    states: Option<Vec<[Var; 2]>>,
 }
 
 impl<'a> Builder<'a> {
@@ -76,6 +78,7 @@ impl<'a> Builder<'a> {
             vocabularies: BTreeMap::new(),
             losses: vec![],
             latents: None,
+            states: None,
         }
     }
 
@@ -135,6 +138,7 @@ impl<'a> Builder<'a> {
             vocabularies: BTreeMap::new(),
             losses: vec![],
             latents: None,
+            states: None,
             ..*self
         };
         let input = inner.input(Shape::batch(dims));
@@ -236,6 +240,22 @@ impl<'a> Builder<'a> {
     /// What stands in the place of draws, in their order.
     pub fn latents(&self) -> &[Var] {
         self.latents.as_deref().unwrap_or_default()
+    }
+
+    /// From here on the states of stateful layers go on from batch to batch in training too, each sample's from
+    /// the one in its place.
+    pub fn open_states(&mut self) {
+        self.states = Some(vec![]);
+    }
+
+    /// A state that goes on: the input that a batch begins with, and the value at its end.
+    pub fn go_on(&mut self, begin: Var, end: Var) {
+        self.states.get_or_insert_default().push([begin, end]);
+    }
+
+    /// All of them, in their order; none if they do not go on.
+    pub fn states(&self) -> Option<&[[Var; 2]]> {
+        self.states.as_deref()
     }
 
     /// A value filled from outside.

@@ -1,14 +1,17 @@
 //! Bidirectional: a recurrent layer from the first step to the last and another from the last to the first,
 //! with weights of their own; what they give is put side by side or combined. x `[N, T, I]`; y `[N, (T,) units]`,
 //! twice the units with `merge_mode = "concat"`. With `return_sequences` both come out in the order of x, and
-//! masked steps are zero. Keras: `layers.Bidirectional`. Schuster and Paliwal: Bidirectional Recurrent Neural
+//! masked steps are zero. With `merge_mode = "none"` (Keras: None) they are two outputs, which a `from` names
+//! `LAYER/forward_lstm` and `LAYER/backward_lstm`, as their weights are named in every mode. Keras: `layers.Bidirectional`. Schuster and Paliwal: Bidirectional Recurrent Neural
 //! Networks, 1997.
+
+use std::sync::Arc;
 
 use crate::config::fields::Fields;
 use crate::diag::Diag;
 use crate::graph::{Builder, Mismatch, Var};
 use crate::layers::recurrent::{RECURRENT, Recurrence, reversed};
-use crate::layers::{Layer, LayerEntry, one};
+use crate::layers::{Layer, LayerEntry, Part, one};
 use crate::ops::concatenate::Concatenate;
 use crate::ops::merge::Merge;
 use crate::ops::recurrent::Cell;
@@ -34,7 +37,7 @@ crate::words!(MergeMode, Concat = "concat", Sum = "sum", Mul = "mul", Ave = "ave
 
 #[derive(Debug)]
 struct Bidirectional {
-    layer: Recurrence,
+    layer: Arc<Recurrence>,
     merge_mode: MergeMode,
 }
 
@@ -45,10 +48,6 @@ fn read(f: &mut Fields<'_>) -> Box<dyn Layer> {
         f.push(Diag::new("`Bidirectional` needs `layer`").at(&f.place("layer")).hint(hint));
     }
     let merge_mode = f.key("merge_mode").or(MergeMode::Concat);
-    if merge_mode == MergeMode::None {
-        let message = "would give two outputs, and a layer has one";
-        f.error("merge_mode", message, Some("\"concat\" puts them side by side".into()));
-    }
     let Some(layer) = layer else {
         // A mistake was noted: nobody runs this.
         return Box::new(Nothing);
@@ -62,7 +61,7 @@ fn read(f: &mut Fields<'_>) -> Box<dyn Layer> {
             "must not have `stateful`: the way back begins at the end, where nothing has come from yet";
         f.error("layer", message, Some("leave it out".into()));
     }
-    Box::new(Bidirectional { layer: *layer, merge_mode })
+    Box::new(Bidirectional { layer: Arc::from(layer), merge_mode })
 }
 
 /// Stands in for a layer that could not be read.
@@ -75,37 +74,77 @@ impl Layer for Nothing {
     }
 }
 
-impl Bidirectional {
-    /// One direction, its steps in the order of x.
-    fn direction(&self, g: &mut Builder<'_>, x: Var, backwards: bool) -> Result<Var, Mismatch> {
+/// One direction by itself.
+#[derive(Debug)]
+struct Direction {
+    layer: Arc<Recurrence>,
+    backwards: bool,
+}
+
+impl Direction {
+    fn name(&self) -> String {
         let cell = match self.layer.cell {
             Cell::Simple => "simple_rnn",
             Cell::Lstm => "lstm",
             Cell::Gru { .. } => "gru",
         };
-        let name = format!("{}_{cell}", if backwards { "backward" } else { "forward" });
-        let y = g.within(&name, |g| self.layer.lower_in(g, x, backwards))?;
-        if backwards && self.layer.return_sequences { reversed(g, y) } else { Ok(y) }
+        format!("{}_{cell}", if self.backwards { "backward" } else { "forward" })
+    }
+
+    /// Its steps in the order of x.
+    fn steps(&self, g: &mut Builder<'_>, x: Var) -> Result<Var, Mismatch> {
+        let y = self.layer.lower_in(g, x, self.backwards)?;
+        if self.backwards && self.layer.return_sequences { reversed(g, y) } else { Ok(y) }
+    }
+}
+
+impl Layer for Direction {
+    fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
+        let y = self.steps(g, one(x))?;
+        without_masked(g, one(x), y, &self.layer)
+    }
+}
+
+/// The output with zeros where steps of x do not count.
+fn without_masked(g: &mut Builder<'_>, x: Var, y: Var, layer: &Recurrence) -> Result<Var, Mismatch> {
+    let Some(mask) = g.mask(x).filter(|_| layer.return_sequences) else { return Ok(y) };
+    let y = g.push(ZeroMasked, &[y, mask])?;
+    g.set_mask(y, mask);
+    Ok(y)
+}
+
+impl Bidirectional {
+    fn directions(&self) -> [Direction; 2] {
+        [false, true].map(|backwards| Direction { layer: self.layer.clone(), backwards })
     }
 }
 
 impl Layer for Bidirectional {
     fn lower(&self, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, Mismatch> {
         let x = one(x);
-        let both = [self.direction(g, x, false)?, self.direction(g, x, true)?];
+        let [forward, backward] = self.directions();
+        let mut steps = |d: &Direction| g.within(&d.name(), |g| d.steps(g, x));
+        let both = [steps(&forward)?, steps(&backward)?];
         let shape = g.shape(both[0]).clone();
         let y = match self.merge_mode {
-            MergeMode::Concat | MergeMode::None => {
-                g.push(Concatenate::new(&[&shape, &shape], shape.dims.len() - 1)?, &both)?
-            }
+            MergeMode::Concat => g.push(Concatenate::new(&[&shape, &shape], shape.dims.len() - 1)?, &both)?,
             MergeMode::Sum => g.push(Merge::Add, &both)?,
             MergeMode::Mul => g.push(Merge::Multiply, &both)?,
             MergeMode::Ave => g.push(Merge::Average, &both)?,
+            MergeMode::None => {
+                let message = "gives two outputs with `merge_mode = \"none\"`, and here is room for one";
+                return Err(Mismatch::new(message).hint("\"concat\" puts them side by side"));
+            }
         };
-        let Some(mask) = g.mask(x).filter(|_| self.layer.return_sequences) else { return Ok(y) };
-        let y = g.push(ZeroMasked, &[y, mask])?;
-        g.set_mask(y, mask);
-        Ok(y)
+        without_masked(g, x, y, &self.layer)
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let part = |d: Direction| Part { name: d.name(), layer: Box::new(d) };
+        match self.merge_mode {
+            MergeMode::None => self.directions().map(part).into(),
+            _ => vec![],
+        }
     }
 }
 
@@ -115,4 +154,6 @@ crate::battery! {
     "type = \"Bidirectional\"\nlayer = { type = \"GRU\", units = 2, return_sequences = true }\nmerge_mode = \"mul\"" on [3, 2];
     "type = \"Bidirectional\"\nlayer = { type = \"SimpleRNN\", units = 2, dropout = 0.5, recurrent_dropout = 0.5 }\nmerge_mode = \"ave\"" on [3, 2];
     "type = \"Bidirectional\"\nlayer = { type = \"SimpleRNN\", units = 2, return_sequences = true }\nmerge_mode = \"sum\"" on [3, 2];
+    "type = \"Bidirectional\"\nlayer = { type = \"GRU\", units = 2, return_sequences = true, dropout = 0.5 }\nmerge_mode = \"none\"" on [3, 2];
+    "type = \"Bidirectional\"\nlayer = { type = \"LSTM\", units = 2 }\nmerge_mode = \"none\"" on [3, 2];
 }

@@ -127,6 +127,11 @@ pub trait Layer: Debug + Send + Sync {
         false
     }
 
+    /// The layers that it stands for, one for each of its outputs, if it has several.
+    fn parts(&self) -> Vec<Part> {
+        vec![]
+    }
+
     /// The loss that it adds with `Builder::add_loss`: its name, and what it counts in the sum.
     fn term(&self) -> Option<(&'static str, f64)> {
         None
@@ -159,6 +164,14 @@ pub fn lower(layer: &dyn Layer, g: &mut Builder<'_>, x: &[Var]) -> Result<Var, M
         g.set_mask(y, mask);
     }
     Ok(y)
+}
+
+/// One of several outputs of a layer, and all that it takes to make it: it shares nothing with the others.
+#[derive(Debug)]
+pub struct Part {
+    /// The output is `LAYER/NAME` in `from`, and its weights are found there.
+    pub name: String,
+    pub layer: Box<dyn Layer>,
 }
 
 /// How many inputs a layer takes.
@@ -309,9 +322,10 @@ mod tests {
             let shapes: Vec<&[usize]> = inputs.iter().map(|x| &x.shape()[1..]).collect();
             let flat = |a: &ndarray::ArrayD<f64>| a.iter().copied().collect::<Vec<f64>>();
             // Layers in a row stand apart by an empty line.
-            let mut layer = match toml.split("\n\n").collect::<Vec<_>>()[..] {
-                [only] => LayerCase::new(only, &shapes),
-                ref stack => LayerCase::stack(stack, &shapes),
+            let mut layer = match (case.get("part"), toml.split("\n\n").collect::<Vec<_>>()) {
+                (Some(part), _) => LayerCase::part(toml, part.as_str().unwrap(), &shapes),
+                (None, stack) if stack.len() == 1 => LayerCase::new(toml, &shapes),
+                (None, stack) => LayerCase::stack(&stack, &shapes),
             };
             layer.mode = if case["training"].as_bool().unwrap() { Mode::Train } else { Mode::Eval };
             layer.mask = case.get("mask").map(|mask| flat(&golden::tensor(mask)));

@@ -5,9 +5,9 @@
 //! steps' products with the kernel are one product. With `go_backwards` the steps are taken from the last to
 //! the first, and come out in that order. A masked step leaves the state as it is.
 //!
-//! `stateful`: in evaluation and `generate` the samples are taken as stretches of one long sequence, and the state
-//! goes on from each to the next. In training each begins with zeros: that is what differs from Keras, where
-//! `stateful` carries it there too, from batch to batch, which must not be shuffled.
+//! `stateful`: in inference the samples are taken as stretches of one long sequence, and the state goes on from
+//! each to the next. In training, where samples are not shuffled, it goes on from batch to batch as in Keras: each
+//! sample's from the one in its place of the batch before. Shuffled samples begin with zeros.
 //!
 //! `dropout` drops inputs, `recurrent_dropout` the state before the recurrent product, gate by gate: both the
 //! same at all steps of a sample.
@@ -148,7 +148,8 @@ impl Recurrence {
         });
         let factors = factors.transpose()?;
         let bias = bias.filter(|_| two_biases);
-        let has = Optional { bias: bias.is_some(), mask: mask.is_some(), factors: factors.is_some() };
+        let begin = self.stateful && g.mode() == Mode::Train && g.states().is_some();
+        let has = Optional { bias: bias.is_some(), mask: mask.is_some(), factors: factors.is_some(), begin };
         let op = Recurrent::new(self.cell, [steps, self.units], functions, self.return_sequences, has);
         let mut inputs: Vec<Var> =
             [z, recurrent].into_iter().chain(bias).chain(mask).chain(factors).collect();
@@ -156,6 +157,12 @@ impl Recurrence {
             let walk = Walk::new(op);
             inputs.push(g.carried("state", walk.state())?);
             g.push(walk, &inputs)?
+        } else if begin {
+            let begins: Vec<Var> =
+                (0..self.cell.states()).map(|_| g.input(Shape::batch([self.units]))).collect();
+            let outputs = g.push_all(op, &[inputs, begins.clone()].concat())?;
+            begins.into_iter().zip(&outputs[1..]).for_each(|(begin, end)| g.go_on(begin, *end));
+            outputs[0]
         } else {
             g.push(op, &inputs)?
         };

@@ -208,7 +208,7 @@ fn sequences() {
         (
             &format!("{}\nmerge_mode = \"none\"", bidirectional("{ type = \"LSTM\", units = 2 }")),
             &[&[4, 2]],
-            &["two outputs"],
+            &["two outputs", "room for one"],
         ),
         ("type = \"TimeDistributed\"", &[&[4, 2]], &["needs `layer`"]),
         ("type = \"TimeDistributed\"\nlayer = \"Flatten\"", &[&[4]], &["[N,T,...]", "[N,4]"]),

@@ -12,7 +12,7 @@ use crate::config::write::Plain;
 use crate::diag::{At, Diag, nearest};
 use crate::layers::{LAYERS, LayerEntry};
 use crate::model::blocks::Block;
-use crate::model::scope::{Context, Feed, Item, Scopes, Swap, note};
+use crate::model::scope::{Context, Feed, Item, Output, Scopes, Swap, note};
 use crate::model::share::Extent;
 use crate::model::unread::report_unused;
 use crate::words;
@@ -74,6 +74,8 @@ pub struct Opened {
     /// Its name in the whole network.
     pub name: String,
     pub word: Word,
+    /// Which of the word's outputs it makes, if that has several.
+    pub part: Option<usize>,
     /// Where its `type` stands.
     pub at: At,
     /// Its keys, params substituted.
@@ -105,8 +107,8 @@ pub struct Opening {
     pub conditionals: Vec<Conditional>,
 }
 
-/// Opens all blocks in networks' lists of layers; mistakes are noted.
-pub fn expand(roots: &[Root<'_>], blocks: &[Block], diags: &mut Vec<Diag>) -> Expansion {
+/// Opens all blocks in networks' lists of layers; mistakes are noted. `whole`: these are all networks.
+pub fn expand(roots: &[Root<'_>], whole: bool, blocks: &[Block], diags: &mut Vec<Diag>) -> Expansion {
     let mut expansion = Expansion::default();
     let mut reached = vec![false; blocks.len()];
     let mut clear = true;
@@ -133,7 +135,7 @@ pub fn expand(roots: &[Root<'_>], blocks: &[Block], diags: &mut Vec<Diag>) -> Ex
         expansion.uses.append(&mut expander.uses);
         expansion.networks.push(expander.made);
     }
-    if clear && !blocks.iter().any(|b| b.broken) {
+    if whole && clear && !blocks.iter().any(|b| b.broken) {
         report_unused(blocks, &reached, diags);
     }
     expansion
@@ -180,7 +182,7 @@ impl<'a> Expander<'a> {
     }
 
     /// Reads a list into the innermost scope; gives the output of its last layer.
-    pub(super) fn list(&mut self, list: usize, raw: &'a [Value]) -> Option<Feed> {
+    pub(super) fn list(&mut self, list: usize, raw: &'a [Value]) -> Option<Output> {
         let mut swaps = vec![vec![]; raw.len()];
         let with_swaps = raw.iter().zip(&mut swaps);
         let values: Vec<Value> = with_swaps.map(|(v, s)| self.scopes.substitute(v, s)).collect();
@@ -196,11 +198,11 @@ impl<'a> Expander<'a> {
             let output = self.item(Site { list, item: index }, value, raw, swaps);
             self.scopes.innermost_mut().items[index].output = output;
         }
-        self.scopes.innermost().items.last()?.output
+        self.scopes.innermost().items.last()?.output.clone()
     }
 
     /// Reads a layer or opens a block; gives its output.
-    fn item(&mut self, site: Site, value: &Value, raw: &'a Value, swaps: &[Swap]) -> Option<Feed> {
+    fn item(&mut self, site: Site, value: &Value, raw: &'a Value, swaps: &[Swap]) -> Option<Output> {
         self.items_read += 1;
         if self.items_read > MOST_ITEMS {
             if self.items_read == MOST_ITEMS + 1 {
@@ -223,7 +225,7 @@ impl<'a> Expander<'a> {
             return self.shared(&written);
         }
         match self.blocks.iter().position(|b| b.name == written.kind) {
-            Some(block) => self.open(block, &written, raw),
+            Some(block) => self.open(block, &written, raw).map(Output::One),
             None => {
                 let diag = self.unknown(&written);
                 self.say(diag, swaps);
@@ -245,7 +247,7 @@ impl<'a> Expander<'a> {
         }
     }
 
-    fn layer(&mut self, entry: &'static LayerEntry, written: &Written<'_>) -> Feed {
+    fn layer(&mut self, entry: &'static LayerEntry, written: &Written<'_>) -> Output {
         let mut found = vec![];
         let mut f = Fields::new(written.table, written.at, format!("`{}`", written.kind), &mut found);
         f.resolve("type", Plain::Str(entry.name.to_string()));
@@ -254,30 +256,43 @@ impl<'a> Expander<'a> {
             let hint = "make a block of this layer: [blocks.NAME]".to_string();
             f.error("repeat", "only a block is repeated", Some(hint));
         }
+        let parts = written.parts(entry);
+        if when.is_some() && !parts.is_empty() {
+            f.error("when", format!("needs one output to compare, not {}", parts.len()), None);
+        }
         let common = f.leave();
         found.into_iter().for_each(|d| self.say(d, written.swaps));
         let name = self.scopes.innermost().full_name();
-        let position = self.made.layers.len();
+        let first = self.made.layers.len();
+        let end = first + parts.len().max(1);
         let conditionals = self.made.conditionals.len();
-        self.condition(when, &name, position..position + 1, &from);
-        self.extents.push(Extent {
-            name: name.clone(),
-            layers: position..position + 1,
-            conditionals: conditionals..conditionals,
-            inputs: from.clone(),
-        });
-        self.made.layers.push(Opened {
-            name,
+        self.condition(when, &name, first..end, &from);
+        let context = self.scopes.innermost().context(written.swaps);
+        let opened = |part: Option<usize>| Opened {
+            name: part.map_or(name.clone(), |part| format!("{name}/{}", parts[part])),
             word: Word::Own(entry),
+            part,
             at: written.at.clone(),
             table: written.table.clone(),
-            from,
+            from: from.clone(),
             trainable,
-            common,
+            common: common.clone(),
             site: written.site,
-            context: self.scopes.innermost().context(written.swaps),
-        });
-        Feed::Layer(position)
+            context: context.clone(),
+        };
+        let output = match parts.len() {
+            0 => {
+                self.made.layers.push(opened(None));
+                Output::One(Feed::Layer(first))
+            }
+            several => {
+                self.made.layers.extend((0..several).map(|part| opened(Some(part))));
+                Output::Several(parts.iter().cloned().zip((first..end).map(Feed::Layer)).collect())
+            }
+        };
+        let (layers, conditionals) = (first..end, conditionals..conditionals);
+        self.extents.push(Extent { name, layers, conditionals, inputs: from, output: output.clone() });
+        output
     }
 
     /// The keys that layers and uses of blocks share.
@@ -326,5 +341,13 @@ impl<'v> Written<'v> {
             Some(word) => Ok(Written { site, table, kind: word, at: &kind.at, swaps }),
             None => Err(Diag::new(format!("`type` must be a string, found {}", kind.kind())).at(&kind.at)),
         }
+    }
+
+    /// Names of its outputs, if it has several: that depends on its own keys, whose mistakes are told when they
+    /// are read to stay.
+    fn parts(&self, entry: &LayerEntry) -> Vec<String> {
+        let mut told_later = vec![];
+        let mut f = Fields::new(self.table, self.at, format!("`{}`", self.kind), &mut told_later);
+        (entry.parse)(&mut f).parts().into_iter().map(|part| part.name).collect()
     }
 }

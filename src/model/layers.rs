@@ -71,9 +71,14 @@ pub struct Source<'v> {
     pub outputs: &'v [String],
 }
 
-/// Reads arrays of layers, with the table of blocks if there is one; mistakes are noted. Returns
-/// the networks, and all as they are stored.
-pub fn read(sources: &[Source<'_>], blocks: Option<&Value>, diags: &mut Vec<Diag>) -> (Vec<Network>, Stored) {
+/// Reads arrays of layers, with the table of blocks if there is one; mistakes are noted. `whole`: no network
+/// is missing, which could use a block that the others do not. Returns the networks, and all as they are stored.
+pub fn read(
+    sources: &[Source<'_>],
+    whole: bool,
+    blocks: Option<&Value>,
+    diags: &mut Vec<Diag>,
+) -> (Vec<Network>, Stored) {
     let blocks = blocks.map_or(vec![], |value| blocks::read(value, diags));
     let mut roots = vec![];
     for source in sources {
@@ -88,7 +93,7 @@ pub fn read(sources: &[Source<'_>], blocks: Option<&Value>, diags: &mut Vec<Diag
         let (prefix, inputs) = (source.prefix.clone(), source.inputs.clone());
         roots.push(Root { prefix, items, inputs, outputs: source.outputs });
     }
-    let expansion = expand(&roots, &blocks, diags);
+    let expansion = expand(&roots, whole, &blocks, diags);
     let mut readings = expansion.uses;
     let mut networks = vec![];
     for (opening, source) in expansion.networks.into_iter().zip(sources) {
@@ -113,6 +118,10 @@ fn read_node(
         Word::Own(entry) => {
             let (layer, stored) = read_word(entry, &opened, diags);
             readings.push((opened.site, Plain::Table(stored)));
+            let layer = match opened.part {
+                Some(part) => layer.parts().swap_remove(part).layer.into(),
+                None => layer,
+            };
             (entry.name, layer, opened.name.clone())
         }
         Word::Shared(first) => {

@@ -24,8 +24,8 @@ pub const PREDICT: usize = 2;
 pub const SAMPLE: usize = 3;
 
 /// What the programs give, by position: predictions first (all of them); in training and evaluation
-/// then a loss per sample for each output, the targets that it was taken against, and the losses that
-/// layers add.
+/// then a loss per sample for each output, the targets that it was taken against, the losses that
+/// layers add, and in training the states that go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
     outputs: usize,
@@ -50,6 +50,11 @@ impl Slots {
 
     pub fn term(self, i: usize) -> usize {
         3 * self.outputs + i
+    }
+
+    /// In training: where a state is at the end of the batch.
+    pub fn state(self, terms: usize, i: usize) -> usize {
+        self.term(terms) + i
     }
 }
 

@@ -6,7 +6,7 @@ use crate::config::write::Plain;
 use crate::diag::Diag;
 use crate::model::blocks::Block;
 use crate::model::expand::{Common, Expander, Written};
-use crate::model::scope::{Arg, Feed, Scope};
+use crate::model::scope::{Arg, Feed, Output, Scope};
 use crate::model::share::Extent;
 
 /// Blocks inside blocks.
@@ -52,15 +52,32 @@ impl<'a> Expander<'a> {
             let output = self.list(self.roots + index, &block.layers);
             self.scopes.pop();
             self.condition(when, &name, first..self.made.layers.len(), &from);
-            from = vec![output?];
+            from = vec![self.only(output?, written)?];
         }
         self.extents.push(Extent {
             name: base,
             layers: layers..self.made.layers.len(),
             conditionals: conditionals..self.made.conditionals.len(),
             inputs,
+            output: Output::One(from[0]),
         });
         from.pop()
+    }
+
+    /// A block's only output.
+    fn only(&mut self, output: Output, written: &Written<'_>) -> Option<Feed> {
+        match output {
+            Output::One(feed) => Some(feed),
+            Output::Several(parts) => {
+                let message = format!("the last layer of `{}` gives {} outputs", written.kind, parts.len());
+                let diag = Diag::new(message).at(written.at);
+                self.say(
+                    diag.hint("a block gives one: merge them in it, for example with `Concatenate`"),
+                    written.swaps,
+                );
+                None
+            }
+        }
     }
 
     /// The values of a block's params for one use; `None` if one is missing, which is told.

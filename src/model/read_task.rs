@@ -120,20 +120,17 @@ fn read_players(f: &mut Fields<'_>) -> Option<[Player; 2]> {
     });
     let mut plain = n.finish();
     let layers = ["generator", "discriminator"].map(|name| table.get(name)?.as_table()?.get("layers"));
-    let [generator, discriminator] = layers;
-    let networks = generator.zip(discriminator).map(|(generator, discriminator)| {
-        let source = |prefix: &str, layers, input: &str| layers::Source {
-            prefix: prefix.to_string(),
-            layers,
-            inputs: vec![input.to_string()],
-            outputs: &[],
-        };
-        let sources = [source(GENERATOR, generator, "noise"), source(DISCRIMINATOR, discriminator, INPUT)];
-        layers::read(&sources, blocks, &mut found)
-    });
+    let source = |(layers, (prefix, input)): (Option<_>, (&str, &str))| {
+        let (prefix, inputs) = (prefix.to_string(), vec![input.to_string()]);
+        Some(layers::Source { prefix, layers: layers?, inputs, outputs: &[] })
+    };
+    // One is read without the other too, to find more.
+    let sources = layers.into_iter().zip([(GENERATOR, "noise"), (DISCRIMINATOR, INPUT)]).filter_map(source);
+    let sources: Vec<_> = sources.collect();
+    let (mut networks, Stored { layers, blocks }) =
+        layers::read(&sources, sources.len() == 2, blocks, &mut found);
     let complete = found.is_empty();
     found.into_iter().for_each(|d| f.push(d));
-    let (mut networks, Stored { layers, blocks }) = networks?;
     blocks.into_iter().for_each(|blocks| f.resolve("blocks", blocks));
     for ((_, player), layers) in plain.iter_mut().zip(layers) {
         if let Plain::Table(keys) = player {
@@ -163,7 +160,7 @@ fn read_network(f: &mut Fields<'_>, root: &Table, inputs: &[Input]) -> Option<Ne
     let outputs = heads::outputs(root.get("training"));
     let source = layers::Source { prefix: String::new(), layers, inputs: names, outputs: &outputs };
     let mut found = vec![];
-    let (mut networks, Stored { layers, blocks }) = layers::read(&[source], blocks, &mut found);
+    let (mut networks, Stored { layers, blocks }) = layers::read(&[source], true, blocks, &mut found);
     let complete = found.is_empty();
     found.into_iter().for_each(|d| f.push(d));
     blocks.into_iter().for_each(|blocks| f.resolve("blocks", blocks));

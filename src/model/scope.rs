@@ -15,6 +15,26 @@ pub enum Feed {
     Layer(usize),
 }
 
+/// What an item of a list gives.
+#[derive(Clone, Debug)]
+pub enum Output {
+    One(Feed),
+    /// Several, each with its name.
+    Several(Vec<(String, Feed)>),
+}
+
+impl Output {
+    /// The same, as other feeds.
+    pub fn map(&self, feed: impl Fn(&Feed) -> Feed) -> Output {
+        match self {
+            Output::One(one) => Output::One(feed(one)),
+            Output::Several(parts) => {
+                Output::Several(parts.iter().map(|(n, f)| (n.clone(), feed(f))).collect())
+            }
+        }
+    }
+}
+
 /// The open lists of layers: the network's, then one for each block that is open in the one before.
 #[derive(Debug)]
 pub struct Scopes<'a> {
@@ -46,7 +66,42 @@ pub struct Item {
     pub name: String,
     pub at: At,
     /// None before it is read, or if it cannot be.
-    pub output: Option<Feed>,
+    pub output: Option<Output>,
+}
+
+impl Item {
+    /// Its only output. If it could not be read, which was told, something stands for it.
+    fn only(&self) -> Result<Feed, Diag> {
+        match &self.output {
+            None => Ok(Feed::Input(0)),
+            Some(Output::One(feed)) => Ok(*feed),
+            Some(Output::Several(_)) => {
+                let names = self.readable();
+                let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+                let message = format!("`{}` gives {} outputs: {}", self.name, names.len(), quoted.join(", "));
+                let hint = format!("from = {}, or from = [{}] to merge them", quoted[0], quoted.join(", "));
+                Err(Diag::new(message).also(&self.at, "it stands here").hint(hint))
+            }
+        }
+    }
+
+    /// The names by which a `from` reads it.
+    fn readable(&self) -> Vec<String> {
+        match &self.output {
+            None => vec![],
+            Some(Output::One(_)) => vec![self.name.clone()],
+            Some(Output::Several(parts)) => {
+                parts.iter().map(|(part, _)| format!("{}/{part}", self.name)).collect()
+            }
+        }
+    }
+
+    /// The output of this name, if it is one of several.
+    fn part(&self, name: &str) -> Option<Feed> {
+        let Some(Output::Several(parts)) = &self.output else { return None };
+        let part = name.strip_prefix(&*self.name)?.strip_prefix('/')?;
+        parts.iter().find(|(name, _)| name == part).map(|(_, feed)| *feed)
+    }
 }
 
 /// A param's value, and the scope that the names in it belong to.
@@ -214,7 +269,13 @@ impl<'a> Scopes<'a> {
         let Some(value) = f.raw("from") else {
             return match scope.current.checked_sub(1) {
                 None => scope.inputs.clone(),
-                Some(before) => vec![scope.items[before].output.unwrap_or(Feed::Input(0))],
+                Some(before) => {
+                    let only = scope.items[before].only();
+                    vec![only.unwrap_or_else(|diag| {
+                        f.push(diag.at(&f.place("type")));
+                        Feed::Input(0)
+                    })]
+                }
             };
         };
         f.resolve("from", value.into());
@@ -262,7 +323,10 @@ impl<'a> Scopes<'a> {
         let Scope { block, items, current, .. } = &self.stack[scope];
         let (earlier, later) = items.split_at(*current);
         if let Some(item) = earlier.iter().find(|i| i.name == name) {
-            return Ok(item.output.unwrap_or(Feed::Input(0)));
+            return item.only();
+        }
+        if let Some(feed) = earlier.iter().find_map(|item| item.part(name)) {
+            return Ok(feed);
         }
         let own = &later[0].name;
         if name == own {
@@ -275,7 +339,8 @@ impl<'a> Scopes<'a> {
                 .also(&item.at, "it stands here")
                 .hint("a layer reads only layers above it; if each needs the other, that is a cycle"));
         }
-        let readable = earlier.iter().filter(|i| i.output.is_some()).map(|i| i.name.as_str());
+        let readable: Vec<String> = earlier.iter().flat_map(Item::readable).collect();
+        let readable = readable.iter().map(String::as_str);
         let inside = name.split_once('/').and_then(|(outer, _)| earlier.iter().find(|i| i.name == outer));
         let (place, hint) = match block {
             None => {
@@ -293,7 +358,12 @@ impl<'a> Scopes<'a> {
                 (format!("in the block `{block}`"), hint)
             }
         };
-        let of_outer = |item: &Item| format!("of a block only the output is seen: `{}`", item.name);
+        let of_outer = |item: &Item| match &item.output {
+            Some(Output::Several(_)) => {
+                format!("`{}` gives `{}`", item.name, item.readable().join("` and `"))
+            }
+            _ => format!("of a block only the output is seen: `{}`", item.name),
+        };
         let message = format!("there is no layer `{name}` {place}");
         Err(Diag::new(message.trim_end()).maybe_hint(hint).maybe_hint(inside.map(of_outer)))
     }

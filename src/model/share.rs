@@ -8,7 +8,7 @@ use crate::config::tree::Table;
 use crate::config::write::Plain;
 use crate::diag::suggest;
 use crate::model::expand::{Conditional, Expander, Opened, SHARED, Word, Written};
-use crate::model::scope::Feed;
+use crate::model::scope::{Feed, Output};
 
 /// The layers that an item stands for.
 pub(super) struct Extent {
@@ -16,12 +16,13 @@ pub(super) struct Extent {
     pub(super) layers: Range<usize>,
     pub(super) conditionals: Range<usize>,
     pub(super) inputs: Vec<Feed>,
+    pub(super) output: Output,
 }
 
 impl Expander<'_> {
     /// Applies an earlier layer, or all layers of an earlier use of a block, with their weights; gives
     /// the output.
-    pub(super) fn shared(&mut self, written: &Written<'_>) -> Option<Feed> {
+    pub(super) fn shared(&mut self, written: &Written<'_>) -> Option<Output> {
         let mut found = vec![];
         let mut f = Fields::new(written.table, written.at, format!("`{SHARED}`"), &mut found);
         f.resolve("type", Plain::Str(SHARED.to_string()));
@@ -51,9 +52,9 @@ impl Expander<'_> {
         Some(self.repeat_layers(extent, &name, &from, written))
     }
 
-    /// Copies the layers of an item, with other inputs; the last one's output.
-    fn repeat_layers(&mut self, extent: usize, name: &str, from: &[Feed], written: &Written<'_>) -> Feed {
-        let Extent { name: of, layers, conditionals, inputs } = &self.extents[extent];
+    /// Copies the layers of an item, with other inputs; its output.
+    fn repeat_layers(&mut self, extent: usize, name: &str, from: &[Feed], written: &Written<'_>) -> Output {
+        let Extent { name: of, layers, conditionals, inputs, output } = &self.extents[extent];
         let (layers, conditionals) = (layers.clone(), conditionals.clone());
         let shift = self.made.layers.len() - layers.start;
         let moved = |feed: &Feed| match feed {
@@ -70,6 +71,7 @@ impl Expander<'_> {
                     Word::Shared(first) => first,
                     Word::Own(_) => position,
                 }),
+                part: None,
                 at: written.at.clone(),
                 table: Table::default(),
                 from: original.from.iter().map(moved).collect(),
@@ -88,6 +90,7 @@ impl Expander<'_> {
         };
         let conditions: Vec<Conditional> =
             self.made.conditionals[conditionals].iter().map(conditional).collect();
+        let output = output.map(moved);
         let first = self.made.conditionals.len();
         self.made.layers.extend(copies);
         self.made.conditionals.extend(conditions);
@@ -96,7 +99,8 @@ impl Expander<'_> {
             layers: layers.start + shift..layers.end + shift,
             conditionals: first..self.made.conditionals.len(),
             inputs: from.to_vec(),
+            output: output.clone(),
         });
-        Feed::Layer(self.made.layers.len() - 1)
+        output
     }
 }

@@ -44,6 +44,8 @@ struct Lowered {
     heads: Vec<LoweredHead>,
     /// One number per sample, and what it counts in the sum.
     terms: Vec<(Var, f32)>,
+    /// What goes on from batch to batch: inputs behind the others, and outputs behind the others.
+    states: Vec<[Var; 2]>,
 }
 
 #[derive(Debug)]
@@ -60,8 +62,10 @@ impl Supervised {
         let all = |l: &'g Lowered, losses| {
             let each = |value: fn(&LoweredHead) -> Var| l.heads.iter().map(value);
             let outputs = each(|h| h.output).chain(each(|h| h.loss)).chain(each(|h| h.target));
-            let outputs = outputs.chain(l.terms.iter().map(|(term, _)| *term)).collect();
-            (&l.graph, Want { inputs: l.inputs.to_vec(), outputs, losses, ..frame.clone() })
+            let outputs = outputs.chain(l.terms.iter().map(|(term, _)| *term));
+            let outputs = outputs.chain(l.states.iter().map(|[_, end]| *end)).collect();
+            let inputs = l.inputs.iter().copied().chain(l.states.iter().map(|[begin, _]| *begin)).collect();
+            (&l.graph, Want { inputs, outputs, losses, ..frame.clone() })
         };
         let (train, eval) = (&self.train, &self.eval);
         let minimised = train.heads.iter().map(|h| (h.loss, h.weight)).chain(train.terms.iter().copied());
@@ -157,6 +161,9 @@ impl<'e> Lowering<'e> {
             Mode::Eval => Precision::Float32,
         };
         let mut g = Builder::new(params, mode, experiment.seed).with_precision(precision);
+        if mode == Mode::Train && experiment.carries() {
+            g.open_states();
+        }
         let row = g.input(self.input.clone());
         if let Some(tokens) = self.preprocessing.vocabulary() {
             g.set_vocabulary(row, tokens);
@@ -178,8 +185,9 @@ impl<'e> Lowering<'e> {
         let judged: Vec<Option<(LoweredHead, Output)>> =
             task.heads.iter().map(|head| self.head(&mut g, head, &placed, [row, targets, weight])).collect();
         let (heads, outputs) = judged.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
-        let terms = g.take_losses();
-        Some((Lowered { graph: g.graph, inputs: [row, targets, weight], heads, terms }, placed, outputs))
+        let (terms, states) = (g.take_losses(), g.states().unwrap_or_default().to_vec());
+        let lowered = Lowered { graph: g.graph, inputs: [row, targets, weight], heads, terms, states };
+        Some((lowered, placed, outputs))
     }
 
     /// The graph in which draws are inputs, if there are any and the output depends on nothing else.
@@ -220,13 +228,16 @@ impl<'e> Lowering<'e> {
         placed: &Placed,
         [row, targets, weight]: [Var; 3],
     ) -> Option<(LoweredHead, Output)> {
-        let (position, layer) = self.judged_layer(head)?;
+        let judged = self.judged_layer(head);
+        // What names no layer could stand for a target no more than for an output.
+        let part = (judged.is_some() || head.target.is_some()).then(|| match self.task.reconstructs {
+            true => self.itself(head),
+            false => self.target(head),
+        });
+        let ((position, layer), part) = (judged?, part??);
+        let TargetPart { kind, shape, encoding, range, .. } = part;
         let output = placed.outputs[position]?;
         let output_shape = g.shape(output).clone();
-        let TargetPart { kind, shape, encoding, range, .. } = match self.task.reconstructs {
-            true => self.itself(head)?,
-            false => self.target(head)?,
-        };
         let shape = match kind {
             // Numbers in whatever shape the output gives them.
             TargetKind::OneHot { .. } | TargetKind::Values if output_shape.size() == shape.size() => {
@@ -269,7 +280,14 @@ impl<'e> Lowering<'e> {
                 if found.is_none() {
                     let known: Vec<&str> = layers.iter().map(|l| l.name.as_str()).collect();
                     let diag = Diag::new(format!("there is no layer `{}`", named.name)).at(&named.at);
-                    self.diags.push(diag.maybe_hint(suggest(&named.name, &known)));
+                    let inside =
+                        |name: &&str| name.strip_prefix(&*named.name).is_some_and(|n| n.starts_with('/'));
+                    let parts: Vec<&str> = known.iter().copied().filter(inside).collect();
+                    let hint = match parts.is_empty() {
+                        true => suggest(&named.name, &known),
+                        false => Some(format!("that stands for the layers `{}`", parts.join("`, `"))),
+                    };
+                    self.diags.push(diag.maybe_hint(hint));
                 }
                 found
             }

@@ -347,3 +347,50 @@ from = ["tower", "shared", "shared_1"]
     let stored = experiment.resolved(Path::new("."));
     assert_eq!(edges(&parse_whole(&stored)), edges(&experiment), "{stored}");
 }
+
+const DIRECTIONS: &str = r#"
+layers = [
+  { type = "Reshape", target_shape = [4, 2] },
+  { type = "Bidirectional", name = "both", layer = { type = "LSTM", units = 2, return_sequences = true }, merge_mode = "none" },
+  { type = "LSTM", units = 3, from = "both/backward_lstm" },
+  { type = "Dense", units = 2 },
+  { type = "Shared", name = "again", layer = "both", from = "both/forward_lstm" },
+  { type = "Flatten", from = "again/backward_lstm" },
+  { type = "Flatten", name = "flat", from = "again/forward_lstm" },
+  { type = "Concatenate", from = ["flat", "flatten", "dense"] },
+]
+[dataset]
+type = "digits"
+[training]
+optimizer = "sgd"
+loss = "mse"
+"#;
+
+#[test]
+fn several_outputs_are_read_by_their_names() {
+    let experiment = parse_whole(DIRECTIONS);
+    let expected = [
+        "reshape <- input",
+        "both/forward_lstm <- reshape",
+        "both/backward_lstm <- reshape",
+        "lstm <- both/backward_lstm",
+        "dense <- lstm",
+        "again/forward_lstm <- both/forward_lstm",
+        "again/backward_lstm <- both/forward_lstm",
+        "flatten <- again/backward_lstm",
+        "flat <- again/forward_lstm",
+        "concatenate <- flat, flatten, dense",
+    ];
+    assert_eq!(edges(&experiment), expected);
+    let model = lower(&experiment, &[8], 18);
+    let paths: Vec<&str> = model.params.decls.iter().map(|d| d.path.as_str()).collect();
+    assert_eq!(paths[..2], ["both/forward_lstm/kernel", "both/forward_lstm/recurrent_kernel"]);
+    assert!(paths.contains(&"both/backward_lstm/bias") && !paths.iter().any(|p| p.starts_with("again")));
+    let row = |name: &str| model.rows.iter().find(|row| row.name == name).unwrap();
+    assert_eq!(row("both/backward_lstm").output.dims, [4, 2]);
+    // Four gates of two units, on two features and two units, with biases.
+    assert_eq!((row("both/forward_lstm").parameters, row("again/forward_lstm").parameters), (40, 0));
+    let stored = experiment.resolved(Path::new("."));
+    assert_eq!(edges(&parse_whole(&stored)), expected, "{stored}");
+    assert_eq!(stored.matches("merge_mode").count(), 1);
+}

@@ -23,6 +23,8 @@ pub struct Forecast {
     pub part: String,
     /// The first one's position in the series.
     pub first: usize,
+    /// From each to the next.
+    pub stride: usize,
     pub truth: Vec<f64>,
     pub predicted: Vec<f64>,
 }
@@ -56,12 +58,13 @@ pub fn draw(name: &str, forecast: &Forecast) -> String {
     let finite = || forecast.truth.iter().chain(&forecast.predicted).copied().filter(|v| v.is_finite());
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let y_axis = if low <= high { Axis::linear(low, high) } else { Axis::linear(0.0, 1.0) };
-    let last = forecast.first + forecast.truth.len().max(1) - 1;
-    let x_axis = Axis::counting(forecast.first as f64, last as f64);
+    let position = |i: usize| (forecast.first + i * forecast.stride) as f64;
+    let last = position(forecast.truth.len().max(1) - 1);
+    let x_axis = Axis::counting(position(0), last);
     Plot { left: LEFT, top: ABOVE, width: WIDTH, height: HEIGHT }.frame(&mut svg, &x_axis, &y_axis, "point");
     for (class, values) in [("train", &forecast.truth), ("val", &forecast.predicted)] {
         let place = |(i, value): (usize, &f64)| {
-            let x = LEFT + WIDTH * x_axis.place((forecast.first + i) as f64);
+            let x = LEFT + WIDTH * x_axis.place(position(i));
             (x, ABOVE + HEIGHT * (1.0 - y_axis.place(*value)))
         };
         let points: Vec<(f64, f64)> =
@@ -83,6 +86,7 @@ mod tests {
             column: "Temp".into(),
             part: "validation".into(),
             first: 40,
+            stride: 2,
             truth: vec![1.0, 2.0, 3.0],
             predicted: vec![1.5, 2.0, 2.0],
         };
@@ -91,6 +95,8 @@ mod tests {
             svg.contains("Temp: the last 3 points of the validation part") && svg.contains("error 0.5000")
         );
         assert_eq!((svg.matches("class=\"train\"").count(), svg.matches("class=\"val\"").count()), (2, 2));
+        // Points 40, 42 and 44.
+        assert!(svg.contains(">44<") && !svg.contains(">45<"), "{svg}");
         assert!(!svg.contains("NaN") && !draw("run", &Forecast::default()).contains("NaN"));
     }
 }

@@ -9,77 +9,14 @@ use crate::compile::{self, Want};
 use crate::exec::Session;
 use crate::graph::node::Origin;
 use crate::graph::twin::{self, TwinCtx};
-use crate::graph::{
-    Backward, Builder, Ctx, Forward, Graph, Mismatch, Mode, Op, Params, Precision, Signature, Var,
-};
+use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Precision, Var};
 use crate::initializers;
 use crate::kernels::par::Pool;
 use crate::layers::{self, Arity, Layer, Reach};
 use crate::rng::Stream;
 use crate::shape::Shape;
+use crate::testing::ends::{Dot, Lift};
 use crate::testing::words::{check_words, parse};
-
-/// Turns a parameter into a batched value, so that a layer's inputs get gradients too.
-#[derive(Debug)]
-struct Lift {
-    batch: usize,
-}
-
-impl Op for Lift {
-    fn name(&self) -> &'static str {
-        "lift"
-    }
-    fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
-        assert_eq!(x[0].dims[0], self.batch);
-        Ok(Signature::new(Shape::batch(&x[0].dims[1..])).differentiable(&[0]))
-    }
-    fn forward(&self, io: &Forward<'_>, _: &Ctx<'_>) {
-        let y = io.y(0);
-        y.copy_from_slice(&io.x(0)[..y.len()]);
-    }
-    fn backward(&self, io: &Backward<'_>, _: &Ctx<'_>) {
-        let dy = io.dy0();
-        let dx = io.dx(0).unwrap().buf;
-        dx.fill(0.0);
-        dx[..dy.len()].copy_from_slice(dy);
-    }
-    fn twin(&self, x: &[ArrayD<f64>], _: &TwinCtx) -> Vec<ArrayD<f64>> {
-        vec![x[0].clone()]
-    }
-}
-
-/// loss_n = sum over the sample of y * cotangent: makes any layer's output a loss.
-#[derive(Debug)]
-struct Dot {
-    size: usize,
-}
-
-impl Op for Dot {
-    fn name(&self) -> &'static str {
-        "dot"
-    }
-    fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
-        assert_eq!((x[0].size(), x[1].size()), (self.size, self.size));
-        Ok(Signature::new(Shape::batch([])).differentiable(&[0]).keep_x(&[1]))
-    }
-    fn forward(&self, io: &Forward<'_>, _: &Ctx<'_>) {
-        let rows = io.x(0).chunks(self.size).zip(io.x(1).chunks(self.size));
-        for (loss, (y, c)) in io.y(0).iter_mut().zip(rows) {
-            *loss = y.iter().zip(c).map(|(y, c)| y * c).sum();
-        }
-    }
-    fn backward(&self, io: &Backward<'_>, _: &Ctx<'_>) {
-        let (dloss, c) = (io.dy0(), io.x(1));
-        for ((dx, c), d) in io.dx(0).unwrap().buf.chunks_mut(self.size).zip(c.chunks(self.size)).zip(dloss) {
-            dx.iter_mut().zip(c).for_each(|(dx, c)| *dx = *d * c);
-        }
-    }
-    fn twin(&self, x: &[ArrayD<f64>], _: &TwinCtx) -> Vec<ArrayD<f64>> {
-        let n = x[0].shape()[0];
-        let product = (&x[0] * &x[1]).into_shape_with_order((n, self.size)).unwrap();
-        vec![product.sum_axis(ndarray::Axis(1)).into_dyn()]
-    }
-}
 
 #[derive(Debug)]
 struct Stack(Vec<Box<dyn Layer>>);
@@ -128,9 +65,7 @@ struct Lowered {
 
 impl LayerCase {
     pub fn new(toml: &str, inputs: &[&[usize]]) -> LayerCase {
-        let layer = parse(toml).unwrap_or_else(|d| panic!("{toml}\n{}", d[0]));
-        let inputs = inputs.iter().map(|s| s.to_vec()).collect();
-        LayerCase { layer, inputs, mode: Mode::Train, precision: Precision::Float32, mask: None }
+        LayerCase::of(example(toml), inputs)
     }
 
     /// A layer that no word stands for.
@@ -139,12 +74,15 @@ impl LayerCase {
         LayerCase { layer, inputs, mode: Mode::Train, precision: Precision::Float32, mask: None }
     }
 
+    /// One of a layer's several outputs.
+    pub fn part(toml: &str, name: &str, inputs: &[&[usize]]) -> LayerCase {
+        let part = example(toml).parts().into_iter().find(|part| part.name == name);
+        LayerCase::of(part.unwrap_or_else(|| panic!("{toml} has no output {name}")).layer, inputs)
+    }
+
     /// Layers in a row as one: the first takes the first input, a merge the next input too.
     pub fn stack(tomls: &[&str], inputs: &[&[usize]]) -> LayerCase {
-        let layers = tomls.iter().map(|t| parse(t).unwrap_or_else(|d| panic!("{t}\n{}", d[0]))).collect();
-        let inputs = inputs.iter().map(|s| s.to_vec()).collect();
-        let layer = Box::new(Stack(layers));
-        LayerCase { layer, inputs, mode: Mode::Train, precision: Precision::Float32, mask: None }
+        LayerCase::of(Box::new(Stack(tomls.iter().map(|toml| example(toml)).collect())), inputs)
     }
 
     /// The ops of the forward steps that the layer compiles to.
@@ -359,14 +297,24 @@ impl LayerCase {
     }
 }
 
-/// Runs the battery over an example, in training and in inference mode.
+/// Runs the battery over an example, in training and in inference mode; over each of several outputs.
 pub fn check_example(toml: &str, inputs: &[&[usize]]) {
-    for mode in [Mode::Train, Mode::Eval] {
-        let mut case = LayerCase::new(toml, inputs);
-        case.mode = mode;
-        case.check();
+    let parts = example(toml).parts();
+    let cases = match parts.is_empty() {
+        true => vec![LayerCase::new(toml, inputs)],
+        false => parts.into_iter().map(|part| LayerCase::of(part.layer, inputs)).collect(),
+    };
+    for mut case in cases {
+        for mode in [Mode::Train, Mode::Eval] {
+            case.mode = mode;
+            case.check();
+        }
     }
     check_words(toml);
+}
+
+fn example(toml: &str) -> Box<dyn Layer> {
+    parse(toml).unwrap_or_else(|d| panic!("{toml}\n{}", d[0]))
 }
 
 fn noise(name: &str, len: usize) -> Vec<f64> {

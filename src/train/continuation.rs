@@ -1,4 +1,4 @@
-//! `nntrain predict` for a series: what follows its last window.
+//! `nntrain predict` for a series: what follows its last window, or all of it where the network is stateful.
 
 use std::io::Write;
 
@@ -13,8 +13,12 @@ use crate::train::setup::Loaded;
 
 /// The last points of a series, and how to go on from them.
 pub struct Continuation {
-    /// Encoded points, the oldest first.
+    /// Encoded points that the network is to see next, the oldest first.
     points: Vec<f32>,
+    /// Numbers of a point.
+    width: usize,
+    /// The network has a state: it sees each point once, by itself.
+    walks: bool,
     window: Window,
     /// Target columns of all steps of the horizon.
     targets: Vec<ValueColumn>,
@@ -31,31 +35,36 @@ struct Feature {
 }
 
 impl Continuation {
-    /// Reads all points of a series and keeps the last window.
+    /// Reads all points of a series, and keeps the last window if the network sees no more.
     pub fn read(
         rows: &mut InputRows<'_>,
         window: Window,
         preprocessing: &Preprocessing,
+        walks: bool,
     ) -> Result<Continuation, Stop> {
+        let width = rows.width();
         let mut points = read_points(rows, window)?;
-        points.drain(..points.len() - window.points * rows.width());
+        if !walks {
+            points.drain(..points.len() - window.points * width);
+        }
         let TargetEncoding::Values { columns: targets } = preprocessing.target.clone() else {
             unreachable!("the target of a series is a value")
         };
         let names: Vec<&str> =
             targets[..targets.len() / window.horizon].iter().map(|c| plain(c, window)).collect();
         let features = features(&preprocessing.input, &names);
-        Ok(Continuation { points, window, targets, features })
+        Ok(Continuation { points, width, walks, window, targets, features })
     }
 
-    /// Writes `steps` points, by default as many as the model predicts at once.
+    /// Writes `steps` points, by default as many as the model predicts at once. A stateful network is one for
+    /// a single step.
     pub fn run(
         mut self,
         loaded: &mut Loaded,
         steps: Option<usize>,
         sink: &mut dyn Write,
     ) -> Result<(), Stop> {
-        let (width, horizon) = (self.points.len() / self.window.points, self.window.horizon);
+        let horizon = self.window.horizon;
         let per_step = self.targets.len() / horizon;
         let steps = steps.unwrap_or(horizon);
         if let Err(column) = &self.features
@@ -70,8 +79,7 @@ impl Continuation {
         self.header(per_step, sink).map_err(Stop::Io)?;
         let mut step = 0;
         while step < steps {
-            loaded.session.input(PREDICT, 0, 1).copy_from_slice(&self.points);
-            loaded.session.run(PREDICT, 1, 0);
+            self.show(loaded);
             let predicted = loaded.session.output(PREDICT, 0, 1).iter().zip(&self.targets);
             let decoded: Vec<f64> = predicted.map(|(v, column)| column.decode(*v)).collect();
             for values in decoded.chunks_exact(per_step).take(steps - step) {
@@ -79,12 +87,24 @@ impl Continuation {
                 let cells: Vec<String> = values.iter().map(|v| (*v as f32).to_string()).collect();
                 writeln!(sink, "{step},{}", cells.join(",")).map_err(Stop::Io)?;
                 if let Ok(features) = &self.features {
-                    self.points.drain(..width);
                     self.points.extend(features.iter().map(|f| scaled(values[f.target], f.offset, f.scale)));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Runs the network on the last window, or on all points that it has not seen yet.
+    fn show(&mut self, loaded: &mut Loaded) {
+        let seen = if self.walks { self.width } else { self.window.points * self.width };
+        self.points.drain(..if self.walks { 0 } else { self.points.len() - seen });
+        for points in self.points.chunks_exact(seen) {
+            loaded.session.input(PREDICT, 0, 1).copy_from_slice(points);
+            loaded.session.run(PREDICT, 1, 0);
+        }
+        if self.walks {
+            self.points.clear();
+        }
     }
 
     fn header(&self, per_step: usize, sink: &mut dyn Write) -> std::io::Result<()> {

@@ -13,6 +13,7 @@ use crate::optim::{Optimizer, OptimizerSpec};
 use crate::train::duel::Duel;
 use crate::train::judge::Judge;
 use crate::train::setup::fill;
+use crate::train::states::States;
 
 /// The parts of a training step, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,7 @@ pub enum Course {
 pub struct Lesson {
     pub judge: Judge,
     pub class_weights: Option<Vec<f32>>,
+    pub states: States,
 }
 
 /// Why a step was not taken: a program gave a loss that is not finite.
@@ -104,15 +106,18 @@ impl Course {
     /// Fills a program's inputs as the step did.
     pub fn fill(&self, session: &mut Session, program: usize, (part, rows): (&Part, &[u32]), step: u64) {
         match self {
-            Course::Supervised(lesson) => fill(session, program, part, rows, lesson.class_weights.as_deref()),
+            Course::Supervised(lesson) => lesson.fill(session, program, (part, rows)),
             Course::Adversarial(duel) => duel.fill(session, program, (part, rows), step),
         }
     }
 
-    /// Forgets what was measured.
+    /// Forgets what was measured, and what samples go on from.
     pub fn reset(&mut self) {
         match self {
-            Course::Supervised(lesson) => lesson.judge.reset(),
+            Course::Supervised(lesson) => {
+                lesson.judge.reset();
+                lesson.states.reset();
+            }
             Course::Adversarial(duel) => duel.reset(),
         }
     }
@@ -128,30 +133,40 @@ impl Course {
     /// What [`Self::restore`] needs to go on inside an epoch.
     pub fn sums(&self) -> Sums {
         match self {
-            Course::Supervised(lesson) => lesson.judge.state(),
+            Course::Supervised(lesson) => Sums { states: lesson.states.bits(), ..lesson.judge.state() },
             Course::Adversarial(duel) => duel.state(),
         }
     }
 
     pub fn restore(&mut self, sums: &Sums) -> Result<(), String> {
         match self {
-            Course::Supervised(lesson) => lesson.judge.restore(sums),
+            Course::Supervised(lesson) => {
+                lesson.states.restore(&sums.states)?;
+                lesson.judge.restore(sums)
+            }
             Course::Adversarial(duel) => duel.restore(sums),
         }
     }
 }
 
 impl Lesson {
+    fn fill(&self, session: &mut Session, program: usize, (part, rows): (&Part, &[u32])) {
+        fill(session, program, part, rows, self.class_weights.as_deref());
+        if program == TRAIN {
+            self.states.put(session, rows.len());
+        }
+    }
+
     fn step(
         &mut self,
         session: &mut Session,
         learner: &mut Learner,
-        (part, rows): (&Part, &[u32]),
+        batch: (&Part, &[u32]),
         step: u32,
         done: &mut impl FnMut(Stage),
     ) -> Result<f64, Stuck> {
-        let n = rows.len();
-        fill(session, TRAIN, part, rows, self.class_weights.as_deref());
+        let n = batch.1.len();
+        self.fill(session, TRAIN, batch);
         done(Stage::Data);
         let penalty = session.penalty();
         done(Stage::Metrics);
@@ -161,6 +176,7 @@ impl Lesson {
         if !loss.is_finite() {
             return Err(Stuck { program: TRAIN, loss });
         }
+        self.states.take(session, n);
         learner.learn(session);
         done(Stage::Optimizer);
         Ok(loss)

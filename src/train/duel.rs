@@ -165,7 +165,7 @@ impl Duel {
 
     pub fn state(&self) -> Sums {
         let (loss_parts, samples) = (to_bits(&self.sums), self.sums[D_SAMPLES] as usize);
-        Sums { loss_sum: self.sums[D_LOSS].into(), loss_parts, samples, metrics: vec![] }
+        Sums { loss_sum: self.sums[D_LOSS].into(), loss_parts, samples, metrics: vec![], states: vec![] }
     }
 
     pub fn restore(&mut self, sums: &Sums) -> Result<(), String> {

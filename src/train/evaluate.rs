@@ -126,6 +126,9 @@ pub fn evaluate(path: &Path, chosen: &Chosen, options: &Options) -> Result<Evalu
             report.update(session.output(EVAL, slots.target(i), n), &probabilities);
         }
     });
+    if let Some(diag) = part.failure() {
+        return Err(diag.into());
+    }
     let (values, seconds) = (judge.values(), begun.elapsed().as_secs_f64());
     Ok(Evaluation { names, values, samples: part.len(), seconds, part: name, note, reports })
 }
@@ -138,8 +141,7 @@ fn check_walk(loaded: &Loaded, part: &Part, name: &str) -> Result<()> {
                 "the sequences of the {name} part overlap or leave gaps, but the state of `{}` goes on from each to the next",
                 node.name
             );
-            let hint =
-                "validation and test parts are cut so that they follow one another; so is a file with --data";
+            let hint = "validation and test parts of a text are cut so that they follow one another; so is a file with --data";
             Err(Diag::new(message).hint(hint).into())
         }
         _ => Ok(()),

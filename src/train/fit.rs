@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::callbacks::{self, SaveFreq};
 use crate::checkpoint;
+use crate::data::Part;
 use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
 use crate::model::task::Task;
@@ -219,6 +220,10 @@ impl Run {
 
     /// Row, callbacks, best weights, files.
     fn end_epoch(&mut self, values: Vec<f64>, rates: Vec<f64>, seconds: f64, speed: f64) -> Result<()> {
+        let dataset = &self.prepared.dataset;
+        if let Some(diag) = dataset.validation.iter().chain([&dataset.train]).find_map(Part::failure) {
+            return Err(diag.into());
+        }
         let monitored = &self.history.columns[1..=values.len()];
         let text = format!("{}  {speed:.0} samples/s  {}", figures(monitored, &values), duration(seconds));
         self.progress.end(self.epoch - 1, &text);

@@ -16,17 +16,27 @@ pub fn of(session: &mut Session, slots: Slots, dataset: &Dataset) -> Option<Fore
     let held_out = parts.into_iter().find_map(|(name, part)| Some((name, part?)));
     let (name, part) = held_out.unwrap_or(("training", &dataset.train));
     let shown = part.len().min(MOST_POINTS);
-    let order: Vec<u32> = (part.len() as u32 - shown as u32..part.len() as u32).collect();
+    let order: Vec<u32> = (0..part.len() as u32).collect();
+    let (before, order) = order.split_at(part.len() - shown);
     let column = &columns[0];
     let mut forecast = Forecast {
         column: column.name.strip_suffix("+1").unwrap_or(&column.name).to_string(),
         part: name.to_string(),
         first: part.rows[order[0] as usize] as usize + window.points,
+        stride: window.stride,
         ..Forecast::default()
     };
-    for rows in order.chunks(session.program(EVAL).batch) {
+    let batch = session.program(EVAL).batch;
+    let run = |session: &mut Session, rows: &[u32]| {
         fill(session, EVAL, part, rows, None);
         session.run(EVAL, rows.len(), 0);
+    };
+    // A state that goes on has to come from somewhere.
+    session.begin_walk();
+    let before = if session.walks() { before } else { &[] };
+    before.chunks(batch).for_each(|rows| run(session, rows));
+    for rows in order.chunks(batch) {
+        run(session, rows);
         let firsts = |values: &[f32]| -> Vec<f64> {
             values.chunks_exact(columns.len()).map(|row| column.decode(row[0])).collect()
         };

@@ -7,9 +7,8 @@ use std::sync::atomic::Ordering;
 use crate::data::preprocessing::{InputEncoding, TargetEncoding};
 use crate::data::text::tokenizer::{Tokenizer, UNKNOWN, Vocabulary};
 use crate::diag::{Diag, Failure, Result};
-use crate::model::lower::{Model, PREDICT, Purpose};
+use crate::model::lower::PREDICT;
 use crate::rng::Stream;
-use crate::shape::Shape;
 use crate::train::fit::INTERRUPTED;
 use crate::train::setup::{Loaded, convert};
 
@@ -47,8 +46,7 @@ pub fn generate(
     };
     let prompt = Prompt::read(vocabulary, &wish.prompt)?;
     if loaded.experiment.task.reader().stateful().is_some() {
-        loaded = token_by_token(loaded)?;
-        loaded.session.begin_walk();
+        loaded = loaded.step_by_step()?;
         (1..prompt.tokens.len()).for_each(|seen| run(&mut loaded, &prompt.tokens[..seen]));
     }
     let mut say = |text: &str| sink.write_all(text.as_bytes()).and_then(|()| sink.flush());
@@ -94,18 +92,6 @@ fn no_text(path: &Path, input: &InputEncoding) -> Diag {
     };
     let diag = Diag::new(format!("the model in {} does not go on with a text: {instead}", path.display()));
     diag.hint("`nntrain predict` is for it; `generate` goes on where the dataset is `text`, without `column`")
-}
-
-/// The network for sequences of a single token, with the same weights.
-fn token_by_token(loaded: Loaded) -> Result<Loaded> {
-    let mut preprocessing = loaded.meta.preprocessing.clone();
-    if let InputEncoding::Tokens { length, .. } = &mut preprocessing.input {
-        *length = 1;
-    }
-    let model = Model::lower(&loaded.experiment, &Shape::batch([1]), &preprocessing)?;
-    let mut session = model.session(Purpose::Infer, 1, loaded.session.pool().clone())?;
-    session.block_mut().copy_from_slice(loaded.session.block());
-    Ok(Loaded { session, outputs: model.outputs, ..loaded })
 }
 
 /// Runs the network on the last of these tokens: as many as it takes, from the start of its window on.

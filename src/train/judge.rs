@@ -143,6 +143,7 @@ impl Judge {
             loss_parts: to_bits(&self.sums().map(|part| part.sum).collect::<Vec<_>>()),
             samples: self.samples,
             metrics: self.accumulators().map(|a| to_bits(&a.state())).collect(),
+            states: vec![],
         }
     }
 

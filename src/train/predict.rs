@@ -9,15 +9,16 @@ use crate::data::pictures::clips::Frames;
 use crate::data::pictures::folder::is_picture;
 use crate::data::pictures::inputs::Inputs;
 use crate::data::pictures::load::Size;
-use crate::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding, ValueColumn, Window};
+use crate::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding, ValueColumn};
 use crate::data::rows::InputRows;
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
 use crate::files::{cannot_write, write_atomic};
 use crate::model::lower::{Output, PREDICT};
-use crate::train::continuation::{Continuation, read_points};
+use crate::train::continuation::Continuation;
 use crate::train::fit::INTERRUPTED;
 use crate::train::pictures;
+use crate::train::reconstruction;
 use crate::train::setup::{Loaded, Options, convert};
 
 /// Mistakes in rows that are listed before giving up.
@@ -66,15 +67,20 @@ pub fn predict(
     if masks {
         return pictures::masks(&mut loaded, given, output).map(|()| vec![]);
     }
+    let walks = forecasts && preprocessing.window.is_some() && loaded.session.walks();
+    if walks {
+        loaded = loaded.step_by_step()?;
+    }
     let writer = Table::new(&loaded.outputs, &preprocessing, probabilities)?;
     let mut writer = Some(writer);
     let mut table = || writer.take().expect("called once");
     let mut run = |sink: &mut dyn Write| match (&mut given, preprocessing.window) {
         (Given::Pictures(files, form), _) => pictures::rows(&mut loaded, files, *form, table(), sink),
-        (Given::Rows(rows), Some(window)) if !forecasts => windows(&mut loaded, rows, window, table(), sink),
-        (Given::Rows(rows), Some(window)) => {
-            Continuation::read(rows, window, &preprocessing).and_then(|c| c.run(&mut loaded, steps, sink))
+        (Given::Rows(rows), Some(window)) if !forecasts => {
+            reconstruction::windows(&mut loaded, rows, window, table(), sink)
         }
+        (Given::Rows(rows), Some(window)) => Continuation::read(rows, window, &preprocessing, walks)
+            .and_then(|c| c.run(&mut loaded, steps, sink)),
         (Given::Rows(rows), None) => run(&mut loaded, rows, table(), sink),
     };
     match output {
@@ -202,33 +208,6 @@ fn run(
         }
     }
     if mistakes.is_empty() { Ok(()) } else { Err(Stop::Rows(Failure::Input(mistakes))) }
-}
-
-/// Writes what an autoencoder makes of each window of a series, the first one first: a row for each.
-fn windows(
-    loaded: &mut Loaded,
-    rows: &mut InputRows<'_>,
-    window: Window,
-    mut table: Table,
-    sink: &mut dyn Write,
-) -> Result<(), Stop> {
-    let points = read_points(rows, window)?;
-    table.header(None, sink).map_err(Stop::Io)?;
-    let (width, batch) = (rows.width(), loaded.session.program(PREDICT).batch);
-    let (count, length) = (points.len() / width + 1 - window.points, window.points * width);
-    for first in (0..count).step_by(batch) {
-        if INTERRUPTED.load(Ordering::SeqCst) {
-            return Err(Stop::Rows(Failure::Interrupted("Nothing was written.".into())));
-        }
-        let n = batch.min(count - first);
-        let inputs = loaded.session.input(PREDICT, 0, n);
-        for (i, out) in inputs.chunks_exact_mut(length).enumerate() {
-            out.copy_from_slice(&points[(first + i) * width..][..length]);
-        }
-        loaded.session.run(PREDICT, n, 0);
-        table.rows(&loaded.session, n, None, sink).map_err(Stop::Io)?;
-    }
-    Ok(())
 }
 
 /// A temporary file that nobody else sees and that goes away by itself.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::{self, Checkpoint};
-use crate::data::preprocessing::TargetEncoding;
+use crate::data::preprocessing::{InputEncoding, TargetEncoding};
 use crate::data::{Dataset, LoadContext, Part};
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
@@ -66,12 +66,19 @@ pub struct Prepared {
 impl Prepared {
     /// Loads the data and lowers the model: everything that can be wrong before training is found.
     pub fn new(experiment: Experiment, options: &Options) -> Result<(Prepared, Model)> {
-        let dataset = experiment.dataset.load(&options.load_context(&experiment, true))?;
+        let mut dataset = experiment.dataset.load(&options.load_context(&experiment, true))?;
+        if experiment.task.reader().stateful().is_some() && experiment.training.shuffle {
+            let note = "stateful layers begin with zeros in training, as samples are shuffled; \
+                        with shuffle = false their states go on from batch to batch";
+            dataset.notes.push(note.into());
+        }
+        check_classes(&experiment, &dataset)?;
         let model = Model::lower(&experiment, &dataset.input_shape, &dataset.preprocessing);
         let class_weights = class_weights(&experiment, &dataset);
         let checks = [
             check_precision(&experiment).err(),
             check_steps(&experiment, &dataset).err(),
+            check_walk(&experiment, &dataset).err(),
             adapt::check(&experiment).err(),
         ];
         let initial = initial_weights::open(&experiment, model.as_ref().ok());
@@ -100,6 +107,16 @@ impl Prepared {
     }
 }
 
+/// Whether a classifier has something to tell apart.
+fn check_classes(experiment: &Experiment, dataset: &Dataset) -> Result<()> {
+    let only = match (&experiment.task, dataset.preprocessing.classes()) {
+        (Task::Supervised(task), Some([only])) if !task.reconstructs => only,
+        _ => return Ok(()),
+    };
+    let diag = Diag::new(format!("all samples are of one class, `{only}`")).at(&experiment.dataset_at);
+    Err(diag.hint("a classifier needs two or more to tell apart; a GAN or an autoencoder needs none").into())
+}
+
 /// Whether this machine can train with the precision that is asked for.
 fn check_precision(experiment: &Experiment) -> Result<()> {
     let training = &experiment.training;
@@ -110,6 +127,21 @@ fn check_precision(experiment: &Experiment) -> Result<()> {
             .hint("\"float32\", the default, trains on every machine")
             .into()),
     }
+}
+
+/// Whether training samples follow one another, where states go on.
+fn check_walk(experiment: &Experiment, dataset: &Dataset) -> Result<()> {
+    let Some(stateful) = experiment.task.reader().stateful() else { return Ok(()) };
+    // Of a series it was told with the shapes.
+    if !experiment.carries() || dataset.preprocessing.window.is_some() || dataset.train.is_walk() {
+        return Ok(());
+    }
+    let message = format!(
+        "layer `{}` ({}): its state goes on from batch to batch, but training samples do not follow one another",
+        stateful.name, stateful.kind
+    );
+    let diag = Diag::new(message).at(&stateful.at).also(&experiment.dataset_at, "`stride` is not the length");
+    Err(diag.hint("leave `stride` out, or let samples be shuffled: each then begins with zeros").into())
 }
 
 /// Whether a GAN's generator gets to learn in every epoch.
@@ -207,6 +239,24 @@ impl Loaded {
         let mut session = model.session(Purpose::Infer, INFERENCE_BATCH, options.pool())?;
         load_weights(&mut session, &checkpoint, file)?;
         Ok(Loaded { experiment, meta: checkpoint.meta, session, outputs, sampler })
+    }
+
+    /// A stateful network for sequences of a single step, with the same weights, at the start of a walk.
+    pub fn step_by_step(self) -> Result<Loaded> {
+        let mut preprocessing = self.meta.preprocessing.clone();
+        if let InputEncoding::Tokens { length, .. } = &mut preprocessing.input {
+            *length = 1;
+        }
+        if let Some(window) = &mut preprocessing.window {
+            (window.points, window.stride) = (1, 1);
+        }
+        let mut input = Shape::batch(self.meta.input_shape.clone());
+        input.dims[0] = 1;
+        let model = Model::lower(&self.experiment, &input, &preprocessing)?;
+        let mut session = model.session(Purpose::Infer, 1, self.session.pool().clone())?;
+        session.block_mut().copy_from_slice(self.session.block());
+        session.begin_walk();
+        Ok(Loaded { session, outputs: model.outputs, ..self })
     }
 }
 

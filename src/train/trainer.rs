@@ -20,6 +20,7 @@ use crate::train::forecast;
 use crate::train::judge::Judge;
 use crate::train::samples;
 use crate::train::setup::Prepared;
+use crate::train::states::{States, in_stretches};
 
 /// The optimizer's name for the moving average of the weights.
 const AVERAGE: &str = "average";
@@ -36,6 +37,8 @@ pub struct Trainer {
     sampler: Option<Sampler>,
     seed: u64,
     shuffle: bool,
+    /// States go on from batch to batch.
+    carries: bool,
     batch: usize,
     /// Samples of the training part in this epoch's order.
     order: Vec<u32>,
@@ -55,7 +58,10 @@ impl Trainer {
         let course = match &experiment.task {
             Task::Supervised(task) => {
                 let judge = Judge::new(task, &model.outputs, batch);
-                Course::Supervised(Lesson { judge, class_weights: prepared.class_weights.clone() })
+                let first = judge.slots().state(task.network.terms().len(), 0);
+                let states = States::new(&session, first);
+                let class_weights = prepared.class_weights.clone();
+                Course::Supervised(Lesson { judge, class_weights, states })
             }
             Task::Gan(gan) => Course::Adversarial(Duel::new(gan, experiment.seed)),
         };
@@ -74,6 +80,7 @@ impl Trainer {
             sampler: model.sampler.clone(),
             seed: experiment.seed,
             shuffle: experiment.training.shuffle,
+            carries: experiment.carries(),
             batch,
             order: (0..prepared.dataset.train.len() as u32).collect(),
             steady: (0..longest as u32).collect(),
@@ -91,6 +98,9 @@ impl Trainer {
         self.course.reset();
         self.steps_done = 0;
         self.order.iter_mut().zip(0..).for_each(|(o, i)| *o = i);
+        if self.carries {
+            in_stretches(&mut self.order, self.batch);
+        }
         if self.shuffle {
             Stream::new(self.seed, "shuffle").shuffle(epoch as u32, &mut self.order);
         }
@@ -211,6 +221,9 @@ impl Trainer {
 
     /// Finds where the first bad number came from, by running the batch again layer by layer.
     fn diverged(&mut self, part: &Part, samples: Range<usize>, stuck: Stuck) -> Failure {
+        if let Some(diag) = part.failure() {
+            return diag.into();
+        }
         let (n, Stuck { program, loss }) = (samples.len(), stuck);
         let said = if loss.is_nan() { "not a number" } else { "infinite" };
         let mut diag = Diag::new(format!(

@@ -23,6 +23,7 @@ MAKERS = {
     "layers": "make_layers",
     "recurrent": "make_recurrent",
     "stateful": "make_recurrent",
+    "stateful_training": "make_stateful_training",
     "attention": "make_attention",
     "families": "make_families",
     "functional": "make_functional",

@@ -173,6 +173,17 @@ def merging():
     yield spec("Concatenate", axis=3), [(2, 2, 2, 1), (2, 2, 2, 3)]
 
 
+def scaling():
+    """Yields (spec, shapes): a factor for each channel of the other input."""
+    yield spec("Multiply"), [(2, 3, 4, 5), (2, 1, 1, 5)]
+    yield spec("Multiply"), [(2, 1, 1, 3), (2, 2, 3, 3)]
+    yield spec("Multiply"), [(2, 3, 2, 4), (2, 4)]
+    yield spec("Multiply"), [(3, 2), (3, 4, 2)]
+    yield spec("Multiply"), [(2, 5, 3), (2, 1, 3)]
+    yield spec("Multiply"), [(2, 2, 2, 2, 3), (2, 1, 1, 1, 3)]
+    yield spec("Multiply"), [(2, 3, 17), (2, 1, 17)]
+
+
 def run(layer_spec, shapes, training, seed):
     draw = Draw(seed)
     merge = len(shapes) > 1
@@ -215,6 +226,6 @@ def layers():
     single = itertools.chain(dense(), conv1d(), conv2d(), depthwise(), pooling(), shaping(), activations())
     jobs = [(s, [shape], False) for s, shape in single]
     jobs += [(s, [shape], training) for s, shape, training in normalization()]
-    jobs += [(s, shapes, False) for s, shapes in merging()]
+    jobs += [(s, shapes, False) for s, shapes in itertools.chain(merging(), scaling())]
     cases = [run(*job, seed=1000 + i) for i, job in enumerate(jobs)]
     write("layers.json", cases, precision="float64")

@@ -1,6 +1,7 @@
 """recurrent.json: outputs and gradients of recurrent layers and their wrappers in float64.
 
-As layers.json; a case may have a "mask" [N, T] of its first input. Weights of a wrapper's layers are
+As layers.json; a case with a "part" is about that one of the layer's several outputs, its weights named
+as the part's own. A case may have a "mask" [N, T] of its first input. Weights of a wrapper's layers are
 named below it, as in a checkpoint: "forward_lstm/kernel".
 """
 
@@ -53,8 +54,20 @@ def wrapped():
     yield spec("RepeatVector", n=1), (3, 2), False
 
 
+def directions():
+    """Each output of a Bidirectional that does not merge them."""
+    for kind, keys in CELLS:
+        for sequences, masked in itertools.product([False, True], repeat=2):
+            layer = spec(kind, units=2, return_sequences=sequences, **keys)
+            for direction in ["forward", "backward"]:
+                part = f"{direction}_{NAMES[kind]}"
+                yield spec("Bidirectional", layer=layer, merge_mode="none"), SHAPE, masked, part
+
+
 def make(layer_spec):
     keys = options(layer_spec)
+    if keys.get("merge_mode") == "none":  # TOML has no null
+        keys["merge_mode"] = None
     if "layer" in keys:
         keys["layer"] = make(keys["layer"])
         keys["layer"].name = NAMES.get(layer_spec["layer"]["type"], "inner")
@@ -77,22 +90,26 @@ def masks(draw, steps, samples):
     return mask
 
 
-def run(layer_spec, shape, masked, seed):
+def run(layer_spec, shape, masked, part=None, *, seed):
     draw = Draw(seed)
     x = tf.Variable(draw.normal(shape))
     layer = make(layer_spec)
     layer.build(shape)
     for v in layer.weights:
         v.assign(draw.weight(v.name, v.shape))
-    before = {weight_name(v): tensor(v.numpy()) for v in layer.weights}
-    assert len(before) == len(layer.weights), before.keys()
+    own = [v for v in layer.weights if part is None or weight_name(v).startswith(part)]
+    name = lambda v: weight_name(v) if part is None else v.name
+    before = {name(v): tensor(v.numpy()) for v in own}
+    assert len(before) == len(own) and (own or part is None), before.keys()
     keys = {}
     if masked:
         mask = masks(draw, shape[1], shape[0])
         keys["mask"] = tf.constant(mask.astype(bool))
-    trainable = layer.trainable_variables
+    trainable = [v for v in layer.trainable_variables if any(v is w for w in own)]
     with tf.GradientTape() as tape:
         output = layer(tf.identity(x), **keys)
+        if part is not None:
+            output = output[["forward", "backward"].index(part.split("_")[0])]
         cotangent = draw.normal(output.shape)
         total = tf.reduce_sum(output * cotangent)
     grads = tape.gradient(total, [x, *[v.value for v in trainable]])
@@ -102,7 +119,7 @@ def run(layer_spec, shape, masked, seed):
     named = dict(layer_spec)
     inner = label(named.pop("layer")) if "layer" in named else ""
     case = {
-        "name": label(named, f"of {inner}" if inner else "", "masked" if masked else "",
+        "name": label(named, f"of {inner}" if inner else "", part or "", "masked" if masked else "",
                       "on " + "x".join(map(str, shape))),
         "toml": toml(layer_spec),
         "training": False,
@@ -111,15 +128,18 @@ def run(layer_spec, shape, masked, seed):
         "output": tensor(output),
         "output_grad": tensor(cotangent),
         "input_grads": [tensor(grads[0])],
-        "weight_grads": {weight_name(v): tensor(g) for v, g in zip(trainable, grads[1:])},
+        "weight_grads": {name(v): tensor(g) for v, g in zip(trainable, grads[1:])},
     }
     if masked:
         case["mask"] = tensor(mask)
+    if part is not None:
+        case["part"] = part
     return case
 
 
 def recurrent():
-    cases = [run(*job, seed=5000 + i) for i, job in enumerate(itertools.chain(single(), wrapped()))]
+    jobs = itertools.chain(single(), wrapped(), directions())
+    cases = [run(*job, seed=5000 + i) for i, job in enumerate(jobs)]
     write("recurrent.json", cases, precision="float64")
 
 

@@ -79,12 +79,12 @@ impl Frames {
         let (found, least) = (clip.frames.len(), self.least());
         if found < least {
             let (folder, count) = (clip.folder.display(), self.count);
-            let needed = match self.step {
-                Some(step) => format!("{count} of them, {step} apart, need {least}"),
-                None => format!("{count} are needed"),
+            let why = match self.step {
+                Some(step) => format!(": `frames = {count}` with `frame_step = {step}`"),
+                None => String::new(),
             };
             let frames = if found == 1 { "frame" } else { "frames" };
-            return Err(Diag::new(format!("`{folder}` has {found} {frames}, {needed}")));
+            return Err(Diag::new(format!("`{folder}` has {found} {frames}, {least} are needed{why}")));
         }
         let place = |i: usize| match self.step {
             Some(step) => (found - least) / 2 + i * step,
@@ -184,7 +184,13 @@ mod tests {
     fn a_clip_that_is_too_short_says_what_it_needs() {
         let said = |found, count, step| Frames { count, step }.choose(&clip(found)).unwrap_err().message;
         assert_eq!(said(3, 4, None), "`clip` has 3 frames, 4 are needed");
-        assert_eq!(said(1, 2, Some(1)), "`clip` has 1 frame, 2 of them, 1 apart, need 2");
-        assert_eq!(said(9, 4, Some(3)), "`clip` has 9 frames, 4 of them, 3 apart, need 10");
+        assert_eq!(
+            said(1, 2, Some(1)),
+            "`clip` has 1 frame, 2 are needed: `frames = 2` with `frame_step = 1`"
+        );
+        assert_eq!(
+            said(9, 4, Some(3)),
+            "`clip` has 9 frames, 10 are needed: `frames = 4` with `frame_step = 3`"
+        );
     }
 }

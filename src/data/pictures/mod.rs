@@ -2,6 +2,7 @@
 
 pub mod clips;
 pub mod codec;
+pub mod files;
 pub mod folder;
 pub mod inputs;
 pub mod load;

@@ -99,6 +99,22 @@ fn the_end_is_held_out_and_scales_are_the_training_part_s() {
 }
 
 #[test]
+fn windows_may_stand_apart() {
+    let keys = "train = \"t.csv\", target = \"a\", window = 2, normalize = \"none\", validation = 0.5";
+    let data = load(&format!("{keys}, stride = 2")).unwrap();
+    assert_eq!(rows(&data.train), [(vec![10.0, 20.0], vec![30.0])]);
+    let held_out = data.validation.unwrap();
+    assert_eq!(rows(&held_out), [(vec![30.0, 40.0], vec![50.0]), (vec![50.0, 60.0], vec![70.0])]);
+    assert!(held_out.is_walk());
+    assert_eq!(data.preprocessing.window.unwrap().stride, 2);
+    let apart = load(&format!("{keys}, stride = 3")).unwrap().validation.unwrap();
+    assert_eq!(rows(&apart), [(vec![30.0, 40.0], vec![50.0]), (vec![60.0, 70.0], vec![80.0])]);
+    assert!(!apart.is_walk());
+    let few = load("train = \"t.csv\", target = \"a\", window = 2, stride = 2, limit = 2").unwrap();
+    assert_eq!(few.train.rows, [0, 2]);
+}
+
+#[test]
 fn a_sine_is_made_and_the_same_noise_every_time() {
     let sine = "generator = { type = \"sine\", points = 5, end = 2.0, noise = 0.1 }, window = 2";
     let (one, two) = (load(sine).unwrap(), load(sine).unwrap());

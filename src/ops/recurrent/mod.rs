@@ -46,6 +46,11 @@ pub enum Cell {
 }
 
 impl Cell {
+    /// Numbers of each unit that go from step to step.
+    pub fn states(self) -> usize {
+        if self == Cell::Lstm { 2 } else { 1 }
+    }
+
     pub fn gates(self) -> usize {
         match self {
             Cell::Simple => 1,
@@ -102,6 +107,9 @@ pub struct Optional {
     pub mask: bool,
     /// `[N, G u]`: what the state is multiplied by before each gate's product.
     pub factors: bool,
+    /// `[N, u]`: the states to begin with, else zeros, and of an LSTM behind them those of the cell. Where the
+    /// samples end are outputs then, of these shapes. No gradient goes through them.
+    pub begin: bool,
 }
 
 impl Recurrent {
@@ -141,8 +149,14 @@ impl Recurrent {
         })
     }
 
+    /// The states to begin with.
+    fn begins(&self) -> Range<usize> {
+        let first = 2 + self.positions().iter().flatten().count();
+        first..first + if self.has.begin { self.cell.states() } else { 0 }
+    }
+
     fn inputs(&self) -> usize {
-        2 + self.positions().iter().flatten().count()
+        self.begins().end
     }
 
     /// Whether the states are noted down, where y is not all of them.
@@ -195,6 +209,7 @@ impl Recurrent {
             || wrong(bias, &[2, width])
             || wrong(mask, &[steps])
             || wrong(factors, &[width])
+            || self.begins().any(|i| wrong(Some(i), &[units]) || !x[i].batched)
         {
             let shapes: Vec<String> = x.iter().map(|s| s.to_string()).collect();
             let message = format!("{steps} steps of {units} units got {}", shapes.join(", "));
@@ -218,8 +233,9 @@ impl Op for Recurrent {
         let [bias, mask, factors] = self.positions();
         let y = if self.sequences { vec![self.steps, self.units] } else { vec![self.units] };
         let differentiable: Vec<usize> = [0, 1].into_iter().chain(bias).collect();
-        let kept: Vec<usize> = [1].into_iter().chain(mask).chain(factors).collect();
+        let kept: Vec<usize> = [1].into_iter().chain(mask).chain(factors).chain(self.begins()).collect();
         let mut signature = Signature::new(Shape::batch(y)).differentiable(&differentiable).keep_x(&kept);
+        signature.y.extend(self.begins().map(|_| Shape::batch([self.units])));
         if self.sequences {
             signature = signature.keep_y(&[0]);
         }
@@ -242,13 +258,21 @@ impl Op for Recurrent {
         let (y, notes) = (io.y(0), io.notes().unwrap_or_default());
         let rows = self.rows(cx);
         let per_sample = |data: &[f32]| data.len() / cx.batch.max(1) * rows;
-        let lens = [per_sample(y), per_sample(notes)];
-        let data = [(lens[0], y), (lens[1], notes)];
+        // What the samples begin with lies where they end.
+        let [h, c]: [&mut [f32]; 2] = std::array::from_fn(|i| match self.begins().nth(i) {
+            None => &mut [][..],
+            Some(begin) => {
+                let end = io.y(1 + i);
+                end.copy_from_slice(io.x(begin));
+                end
+            }
+        });
+        let data = [y, notes, h, c].map(|data| (per_sample(data), data));
         let work = (cx.batch.div_ceil(rows), self.work(cx.batch));
         let per_thread = self.forward_space().iter().sum();
-        for_chunks_with(cx.pool, work, data, io.scratch(), per_thread, |task, [y, notes], own| {
+        for_chunks_with(cx.pool, work, data, io.scratch(), per_thread, |task, [y, notes, h, c], own| {
             let samples = run::Samples { op: self, first: task * rows, mask, factors };
-            samples.forward(z, (kernel, bias), (y, notes), &mut [], own);
+            samples.forward(z, (kernel, bias), (y, notes), [h, c], own);
         });
     }
 
@@ -258,6 +282,7 @@ impl Op for Recurrent {
         let [_, mask, factors] = self.positions().map(|i| i.filter(|i| *i != 2 || !self.has.bias));
         let (mask, factors) = (mask.map(|i| io.x(i)), factors.map(|i| io.x(i)));
         let y = if self.sequences { io.y(0) } else { &[] };
+        let begin: [&[f32]; 2] = std::array::from_fn(|i| self.begins().nth(i).map_or(&[][..], |i| io.x(i)));
         let &Recurrent { steps, units, .. } = self;
         let width = self.width();
         let (transposed, scratch) = io.scratch().split_at_mut(round_up(units * width));
@@ -272,11 +297,11 @@ impl Op for Recurrent {
         let work = (cx.batch.div_ceil(rows), self.work(cx.batch));
         for_chunks_with(cx.pool, work, data, scratch, per_thread, |task, [dz, dq], own| {
             let samples = run::Samples { op: self, first: task * rows, mask, factors };
-            samples.backward(transposed, (y, notes, dy), (dz, dq), own);
+            samples.backward(transposed, (y, notes, dy), begin, (dz, dq), own);
         });
         let (dz, dq) = (&*dz.buf, &*dq);
         if let Some(dw) = io.dx(1) {
-            run::kernel_gradient(self, cx.pool, rows, (y, notes), (dz, dq), dw.buf);
+            run::kernel_gradient(self, cx.pool, rows, (y, notes, begin[0]), (dz, dq), dw.buf);
         }
         if self.has.bias
             && let Some(db) = io.dx(2)

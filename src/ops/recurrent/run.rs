@@ -41,14 +41,14 @@ impl<'a> Samples<'a> {
         self.factors.map(|factors| (&factors[self.first * width + gate * self.op.units..], width))
     }
 
-    /// All steps. `z` is that of all samples, `y` and `notes` (or nothing) of these. `carried`: the state to
-    /// begin with (an LSTM's cell behind it), and where the last one goes; or nothing, to begin with zeros.
+    /// All steps. `z` is that of all samples, `y` and `notes` (or nothing) of these. `carried`: the states to
+    /// begin with and an LSTM's cells, and where the last ones go; or nothing, to begin with zeros.
     pub fn forward(
         &self,
         z: &[f32],
         (kernel, bias): (&[f32], Option<&[f32]>),
         (y, notes): (&mut [f32], &mut [f32]),
-        carried: &mut [f32],
+        [carried_h, carried_c]: [&mut [f32]; 2],
         own: &mut [f32],
     ) {
         let &Recurrent { cell, steps, units, .. } = self.op;
@@ -58,7 +58,6 @@ impl<'a> Samples<'a> {
         let (h, c, fed) = (&mut h[..rows * units], &mut c[..rows * units], &mut fed[..rows * fed_width]);
         h.fill(0.0);
         c.fill(0.0);
-        let (carried_h, carried_c) = carried.split_at_mut(carried.len().min(h.len()));
         h[..carried_h.len()].copy_from_slice(carried_h);
         c[..carried_c.len()].copy_from_slice(carried_c);
         let from_zeros = carried_h.is_empty();
@@ -135,11 +134,12 @@ impl<'a> Samples<'a> {
     }
 
     /// All steps from the last to the first: the gradients of z, `dz`, and of the candidate's product, `dq`.
-    /// `y`, `notes` and `dy` are those of all samples, `dz` and `dq` of these.
+    /// `y`, `notes`, `dy` and the states to `begin` with are those of all samples, `dz` and `dq` of these.
     pub fn backward(
         &self,
         transposed: &[f32],
         (y, notes, dy): (&[f32], &[f32], &[f32]),
+        begin: [&[f32]; 2],
         (dz, dq): (&mut [f32], &mut [f32]),
         own: &mut [f32],
     ) {
@@ -153,13 +153,17 @@ impl<'a> Samples<'a> {
         zeros.fill(0.0);
         let zeros = &zeros[..units];
         let noted = Noted::new(self.op, (y, notes), self.first, rows);
+        let begin = begin.map(|all| all.get(self.first * units..).unwrap_or_default());
         for t in (0..steps).rev() {
             if self.op.sequences {
                 add_rows(dh, &dy[(self.first * steps + t) * units..], steps * units, units);
             } else if t + 1 == steps {
                 dh.copy_from_slice(&dy[self.first * units..][..rows * units]);
             }
-            let kept = noted.step(t, zeros);
+            let kept = match noted.step(t, zeros) {
+                kept if t > 0 => kept,
+                kept => Kept { h_before: begin[0], h_stride: units, extra_before: begin[1], ..kept },
+            };
             let step = self.step(t);
             macro_rules! to {
                 () => {
@@ -268,38 +272,56 @@ impl<'a> Noted<'a> {
     }
 }
 
-/// `dU = sum over samples and steps of (what the product read)^T (the product's gradient)`, in their order.
+/// `dU = sum over samples and steps of (what the product read)^T (the product's gradient)`, in their order; what
+/// the first steps read of the states to `begin` with comes before.
 pub fn kernel_gradient(
     op: &Recurrent,
     pool: &Pool,
     task_rows: usize,
-    (y, notes): (&[f32], &[f32]),
+    (y, notes, begin): (&[f32], &[f32], &[f32]),
     (dz, dq): (&[f32], &[f32]),
     dw: &mut [f32],
 ) {
     let &Recurrent { cell, steps, units, .. } = op;
     let (width, fed_width) = (op.width(), op.fed_width());
-    // The first step reads the state 0.
-    if steps == 1 {
+    // Without a state to begin with the first step reads zeros.
+    if steps == 1 && begin.is_empty() {
         return dw.fill(0.0);
     }
     let samples = dz.len() / (steps * width);
     let most = (GRADIENT_STEPS / steps).max(1);
     for part in &op.parts {
         let columns = part.columns.clone();
+        let split = cell.splits_candidate() && columns.start == 2 * units;
+        let (gradients, b_k) = match split {
+            true => (dq, units),
+            false => (&dz[columns.start..], width),
+        };
         let mut start = Start::Zero;
+        // What is fed to the product was noted for all steps, of the state only those behind the first.
+        let skipped = usize::from(begin.is_empty() || part.fed.is_none());
+        if !begin.is_empty() && part.fed.is_none() {
+            let product = Product {
+                a_row: 1,
+                a_k: units,
+                b_k: steps * b_k,
+                c_row: width,
+                ..Product::dense(units, columns.len(), samples)
+            };
+            product.run_on(pool, begin, gradients, &mut dw[columns.start..], start, &as_is);
+            start = Start::Add;
+        }
+        if steps == skipped {
+            continue;
+        }
         for first in (0..samples).step_by(task_rows) {
             let rows = task_rows.min(samples - first);
             let noted = Noted::new(op, (y, notes), first, rows);
             let (a, a_k) = match part.fed {
                 None => (noted.h, units),
-                Some(from) => (&noted.fed[fed_width + from..], fed_width),
+                Some(from) => (&noted.fed[skipped * fed_width + from..], fed_width),
             };
-            let split = cell.splits_candidate() && columns.start == 2 * units;
-            let (b, b_k) = match split {
-                true => (&dq[(first * steps + 1) * units..], units),
-                false => (&dz[(first * steps + 1) * width + columns.start..], width),
-            };
+            let b = &gradients[(first * steps + skipped) * b_k..];
             for row in (0..rows).step_by(most) {
                 let taps = [(most.min(rows - row), steps * a_k, steps * b_k), ONE_TAP[1]];
                 let product = Product {
@@ -308,7 +330,7 @@ pub fn kernel_gradient(
                     b_k,
                     c_row: width,
                     taps,
-                    ..Product::dense(units, columns.len(), steps - 1)
+                    ..Product::dense(units, columns.len(), steps - skipped)
                 };
                 let (a, b) = (&a[row * steps * a_k..], &b[row * steps * b_k..]);
                 product.run_on(pool, a, b, &mut dw[columns.start..], start, &as_is);

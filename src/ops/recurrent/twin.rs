@@ -12,10 +12,14 @@ pub fn run(op: &Recurrent, x: &[ArrayD<f64>], carried: &[f64]) -> Vec<ArrayD<f64
     let bias = |row: usize, j: usize| bias.map_or(0.0, |i| x[i][[row, j]]);
     let act = |v: f64| op.activation.twin(v);
     let rec = |v: f64| op.recurrent_activation.twin(v);
-    let mut states = vec![];
+    let (mut states, mut ends) = (vec![], [vec![], vec![]]);
     for sample in 0..n {
-        let begin = |from: usize| (0..u).map(|j| carried.get(from + j).copied().unwrap_or(0.0)).collect();
-        let (mut h, mut c): (Vec<f64>, Vec<f64>) = (begin(0), begin(u));
+        let begin = |state: usize| {
+            let given = op.begins().nth(state).map(|i| (0..u).map(|j| x[i][[sample, j]]).collect());
+            let carried = (0..u).map(|j| carried.get(state * u + j).copied().unwrap_or(0.0));
+            given.unwrap_or_else(|| carried.collect())
+        };
+        let (mut h, mut c): (Vec<f64>, Vec<f64>) = (begin(0), begin(1));
         for t in 0..steps {
             let z = |j: usize| x[0][[sample, t, j]];
             let factor = |j: usize| factors.map_or(1.0, |i| x[i][[sample, j]]);
@@ -60,8 +64,12 @@ pub fn run(op: &Recurrent, x: &[ArrayD<f64>], carried: &[f64]) -> Vec<ArrayD<f64
                 states.extend(&h);
             }
         }
+        ends[0].extend(h);
+        ends[1].extend(c);
     }
     let shape = if op.sequences { vec![n, steps, u] } else { vec![n, u] };
     assert_eq!(width, op.cell.gates() * u);
-    vec![ArrayD::from_shape_vec(IxDyn(&shape), states).unwrap()]
+    let array = |shape: &[usize], numbers| ArrayD::from_shape_vec(IxDyn(shape), numbers).unwrap();
+    let ends = ends.into_iter().take(op.begins().len()).map(|end| array(&[n, u], end));
+    std::iter::once(array(&shape, states)).chain(ends).collect()
 }

@@ -3,7 +3,7 @@
 //!
 //! Inputs as [`Recurrent`]'s, and behind them what is carried: the state and, of an LSTM, that of the cell.
 
-use super::{Cell, Recurrent, run};
+use super::{Recurrent, run};
 use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Op, Scratch, Signature};
 use crate::shape::Shape;
 
@@ -20,7 +20,7 @@ impl Walk {
 
     /// Shape of what is carried.
     pub fn state(&self) -> [usize; 2] {
-        [if self.op.cell == Cell::Lstm { 2 } else { 1 }, self.op.units]
+        [self.op.cell.states(), self.op.units]
     }
 }
 
@@ -47,7 +47,8 @@ impl Op for Walk {
         let (y, state, own) = (io.y(0), io.update(op.inputs()), io.scratch());
         for (first, y) in y.chunks_exact_mut(y.len() / cx.batch.max(1)).enumerate() {
             let sample = run::Samples { op, first, mask, factors };
-            sample.forward(io.x(0), (io.x(1), bias), (y, &mut []), state, own);
+            let (h, c) = state.split_at_mut(op.units);
+            sample.forward(io.x(0), (io.x(1), bias), (y, &mut []), [h, c], own);
         }
     }
 
