@@ -8,6 +8,8 @@ pub struct OutputKind {
     /// Of the predictions, batched: `[N, units]`, `[N, steps, units]`, ...
     pub shape: Shape,
     pub targets: TargetKind,
+    /// The number of a class whose rows do not count, though it is one of the classes.
+    pub ignore: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +57,15 @@ impl OutputKind {
         }
     }
 
-    /// Class numbers from this one on are of no class: a mask's pixels that do not count.
-    pub fn classes_that_count(&self) -> Option<f32> {
-        match self.targets {
+    /// Whether a row counts, by its target: not one of a mask's pixels that are of no class, whose numbers lie
+    /// behind those of the classes, or are of the class to ignore.
+    pub fn row_counts(&self) -> impl Fn(&[f32]) -> bool + use<> {
+        let classes = match self.targets {
             TargetKind::ClassIndex { classes } => Some(classes.max(self.units()).max(2) as f32),
             TargetKind::OneHot { .. } | TargetKind::Values => None,
-        }
+        };
+        let ignore = self.ignore.map(f32::from);
+        move |row| classes.is_none_or(|classes| row[0] < classes && Some(row[0]) != ignore)
     }
 
     /// Rows of targets and predictions that count, with the weight of the sample that they are of.
@@ -74,9 +79,9 @@ impl OutputKind {
         assert_eq!(y_true.len(), weights.len() * rows * true_width, "targets of the batch");
         assert_eq!(y_pred.len(), weights.len() * rows * units, "predictions of the batch");
         let pairs = y_true.chunks_exact(true_width).zip(y_pred.chunks_exact(units));
-        let counts = self.classes_that_count();
+        let counts = self.row_counts();
         let weighted = pairs.enumerate().map(move |(row, (t, p))| (t, p, f64::from(weights[row / rows])));
-        weighted.filter(move |(t, _, _)| counts.is_none_or(|classes| t[0] < classes))
+        weighted.filter(move |(t, _, _)| counts(t))
     }
 }
 

@@ -107,15 +107,17 @@ fn a_gan_is_trained_and_makes_samples() {
     let folder = tempfile::tempdir().unwrap();
     let (config, dir) = (folder.path().join("gan.toml"), folder.path().join("run"));
     std::fs::write(&config, GAN).unwrap();
-    let fit = ["fit", &text(&config), "--verbose", "0", "--threads", "2", "--run-dir", &text(&dir)];
-    succeed(&fit);
+    let fit = run(&["fit", &text(&config), "--verbose", "2", "--threads", "2", "--run-dir", &text(&dir)]);
+    let said = String::from_utf8(fit.stderr).unwrap();
+    assert!(said.contains("Last epoch 12: ") && !said.contains("Best epoch"), "{said}");
     let header = "epoch,d_loss,g_loss,d_accuracy_real,d_accuracy_fake,g_learning_rate,d_learning_rate";
     assert_eq!(history(&dir)[0], header);
     assert_eq!(history(&dir).len(), 13);
     for epoch in 1..=12 {
-        assert_eq!(size(&dir.join(format!("samples/epoch_{epoch:04}.png"))), (18, 28));
+        assert_eq!(size(&dir.join(format!("samples/epoch_{epoch:04}.png"))), (66, 100));
     }
-    assert!(dir.join("history.svg").exists());
+    let picture = std::fs::read_to_string(dir.join("history.svg")).unwrap();
+    assert!(picture.contains("12 epochs<"), "none of them is the best");
 
     let grid = |name: &str, more: &[&str]| {
         let file = folder.path().join(name);
@@ -123,7 +125,7 @@ fn a_gan_is_trained_and_makes_samples() {
         (size(&file), std::fs::read(&file).unwrap())
     };
     let nine = grid("a.png", &["-n", "9"]);
-    assert_eq!(nine.0, (28, 28));
+    assert_eq!(nine.0, (100, 100));
     assert_eq!(grid("b.png", &["-n", "9", "--threads", "1"]), nine);
     assert_ne!(grid("c.png", &["-n", "9", "--seed", "1"]).1, nine.1);
     let csv = folder.path().join("s.csv");
@@ -221,7 +223,9 @@ fn a_variational_autoencoder_reconstructs_and_makes_samples() {
     assert!(dir.join("samples/epoch_0012.png").exists());
     let grid = folder.path().join("grid.png");
     succeed(&["generate", &text(&dir), "-n", "4", "-o", &text(&grid)]);
-    assert_eq!(size(&grid), (18, 18));
+    assert_eq!(size(&grid), (66, 66));
+    let called = fail(&["predict", &text(&dir), "any.csv", "-o", "recon.png"]);
+    assert!(called.contains("rows of a CSV, and `recon.png` is called a picture"), "{called}");
 
     let digits = format!("{}/data/digits.csv", env!("CARGO_MANIFEST_DIR"));
     let made = succeed(&["predict", &text(&dir), &digits]);
@@ -236,4 +240,77 @@ fn a_variational_autoencoder_reconstructs_and_makes_samples() {
     kill_and_resume(&text(&config), &resumed);
     assert_eq!(tensors(&resumed), tensors(&dir), "killed and resumed");
     assert_eq!(history(&resumed), history(&dir));
+}
+
+const SERIES: &str = r#"
+[dataset]
+type = "series"
+train = "s.csv"
+target = "value"
+normalize = "minmax"
+window = 4
+[training]
+epochs = 2
+batch_size = 10
+"#;
+
+/// Nothing is forecast where the input is the target.
+#[test]
+fn windows_of_a_series_are_reconstructed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&folder.path().join(name));
+    let points = (0..40).fold("value\n".to_string(), |all, i| all + &format!("{}\n", 10 + i % 4));
+    std::fs::write(path("s.csv"), points).unwrap();
+    let network = r#"
+[[layers]]
+type = "Flatten"
+[[layers]]
+type = "Dense"
+units = 4
+[[layers]]
+type = "Reshape"
+target_shape = [4, 1]
+"#;
+    let training = SERIES.replace("batch_size = 10", "batch_size = 10\noptimizer = \"adam\"\nloss = \"mse\"");
+    std::fs::write(path("ae.toml"), format!("task = \"autoencode\"\n{training}{network}")).unwrap();
+    let checked = succeed(&["check", &path("ae.toml")]);
+    assert!(checked.contains("training: 36 windows\n") && !checked.contains("last value"), "{checked}");
+    succeed(&["fit", &path("ae.toml"), "--verbose", "0", "--run-dir", &path("run")]);
+    assert!(!folder.path().join("run/forecast.svg").exists());
+
+    std::fs::write(path("new.csv"), "value\n10\n11\n12\n13\n10\n").unwrap();
+    let made = succeed(&["predict", &path("run"), &path("new.csv")]);
+    let lines: Vec<&str> = made.lines().collect();
+    assert_eq!(lines[0], "prediction_value_0,prediction_value_1,prediction_value_2,prediction_value_3");
+    assert_eq!(lines.len(), 3, "two windows of four points: {made}");
+    let cells = |line: &str| line.split(',').map(|c| c.parse().unwrap()).collect::<Vec<f64>>();
+    assert!(lines[1..].iter().all(|line| cells(line).len() == 4), "{made}");
+    let steps = fail(&["predict", &path("run"), &path("new.csv"), "--steps", "3"]);
+    assert!(steps.contains("this model gives back what it is given"), "{steps}");
+    std::fs::write(path("new.csv"), "value\n10\n").unwrap();
+    assert!(fail(&["predict", &path("run"), &path("new.csv")]).contains("1 points"));
+}
+
+#[test]
+fn a_sample_of_a_series_is_one_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| text(&folder.path().join(name));
+    let points = (0..40).fold("value\n".to_string(), |all, i| all + &format!("{}\n", 10 + i % 4));
+    std::fs::write(path("s.csv"), points).unwrap();
+    let networks = r#"
+[networks.generator]
+optimizer = "adam"
+layers = [{ type = "Dense", units = 4, activation = "sigmoid" }, { type = "Reshape", target_shape = [4, 1] }]
+[networks.discriminator]
+optimizer = "adam"
+layers = [{ type = "Flatten" }, { type = "Dense", units = 1, activation = "sigmoid" }]
+"#;
+    std::fs::write(path("gan.toml"), format!("task = \"gan\"\n{SERIES}{networks}")).unwrap();
+    succeed(&["fit", &path("gan.toml"), "--verbose", "0", "--run-dir", &path("run")]);
+    succeed(&["generate", &path("run"), "-n", "2", "-o", &path("made.csv")]);
+    let made = std::fs::read_to_string(path("made.csv")).unwrap();
+    let lines: Vec<&str> = made.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("value_0,value_1,value_2,value_3", 3), "{made}");
+    let within = |cell: &str| (10.0..=13.0).contains(&cell.parse::<f64>().unwrap());
+    assert!(lines[1].split(',').all(within) && lines[1] != lines[2], "{made}");
 }

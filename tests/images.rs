@@ -125,7 +125,9 @@ fn class_folders_train_predict_and_resume_to_the_same_bits() {
     std::fs::write(&list, "file\npictures/test/bright/x.png\n").unwrap();
     assert!(succeed(&["predict", &run, &text(&list)]).ends_with("pictures/test/bright/x.png,bright\n"));
     std::fs::write(&list, "file\nnowhere.png\n").unwrap();
-    assert!(fail(&["predict", &run, &text(&list)]).contains("nowhere.png` cannot be read"));
+    let nowhere = fail(&["predict", &run, &text(&list)]);
+    assert!(nowhere.contains("nowhere.png` cannot be read"), "{nowhere}");
+    assert!(nowhere.contains("list.csv:2:1"), "{nowhere}");
 }
 
 /// What memory has no room for is decoded again: the same bits.
@@ -190,6 +192,11 @@ metrics = ["mean_iou", "dice", "accuracy"]
         assert!(classes.iter().all(|class| *class < 4));
     }
     assert!(fail(&["predict", &text(&run), &text(&input)]).contains("-o DIR"));
+    // A picture given alone goes by its name, wherever it was found.
+    let mut alone = Command::new(env!("CARGO_BIN_EXE_nntrain"));
+    alone.args(["predict", &text(&run), "in/deep/b.png", "-o", "alone"]).current_dir(folder.path());
+    assert!(alone.status().unwrap().success());
+    assert!(folder.path().join("alone/b.png").exists() && !folder.path().join("alone/in").exists());
 }
 
 /// Clips that get brighter and clips that get darker: their frames are the same in another order.
@@ -261,6 +268,9 @@ metrics = ["accuracy"]
     write_png(&dir("new/short/1.png"), 4, 4, 9);
     let short = fail(&["predict", &text(&run), &text(&dir("new"))]);
     assert!(short.contains("short` has 1 frame, 4 are needed"), "{short}");
+    std::fs::write(dir("list.csv"), "id,clip\n1,clips/train/brighter/clip7\n2,new/short\n").unwrap();
+    let listed = fail(&["predict", &text(&run), &text(&dir("list.csv"))]);
+    assert!(listed.contains("has 1 frame") && listed.contains("list.csv:3:3"), "{listed}");
     for i in 0..4 {
         write_png(&dir(&format!("unequal/{i}.png")), 4 + i % 2, 4, 9);
     }

@@ -18,7 +18,7 @@ pub fn check(args: &CheckArgs) -> Result<()> {
         match check_one(config, &args.set, &args.common.options(true)) {
             Ok(good) => print(&good)?,
             Err(Failure::Input(diags)) => wrong.extend(diags),
-            // Data that cannot be fetched now says nothing of the other configs.
+            // What the machine cannot do for one config says nothing of the others.
             Err(Failure::Run(diag)) => failed = failed.or(Some(diag)),
             Err(other) => return Err(other),
         }

@@ -69,7 +69,7 @@ impl Bundled {
             format: format(),
             target: vec![Named { name: target.to_string(), at: common.at.clone() }],
             features: None,
-            targets_as_features: false,
+            in_time: false,
             drop: vec![],
             categorical: vec![],
             sample_weight: None,

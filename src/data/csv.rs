@@ -68,7 +68,7 @@ fn read(f: &mut Fields<'_>) -> TableSpec {
     TableSpec {
         train,
         features: column_names(f, "features", 1),
-        targets_as_features: false,
+        in_time: false,
         drop: column_names(f, "drop", 0).unwrap_or_default(),
         categorical: column_names(f, "categorical", 0).unwrap_or_default(),
         sample_weight: column_name(f, "sample_weight"),

@@ -162,6 +162,16 @@ impl Pairs {
     }
 }
 
+/// How many of a list are named.
+const NAMED: usize = 8;
+
+/// A list, whose end is counted where it is long.
+fn shortened(items: &[String]) -> String {
+    let more = items.len().saturating_sub(NAMED);
+    let named = items[..items.len() - more].join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
+
 impl Segments {
     /// Decodes pictures and masks.
     fn decode(
@@ -180,6 +190,7 @@ impl Segments {
                 let _ = stored[i].set([picture.height, picture.width]);
                 Ok(resize::bilinear(&picture, height, width))
             });
+        let unknown: Vec<OnceLock<Vec<u8>>> = pairs.masks.iter().map(|_| OnceLock::new()).collect();
         let masks = load::all(pool, &pairs.masks, height * width, fingerprint, mistakes, |i, bytes| {
             let mask = codec::decode_mask(bytes)?;
             if let Some([h, w]) = stored[i].get().filter(|size| **size != [mask.height, mask.width]) {
@@ -188,16 +199,43 @@ impl Segments {
                     mask.height, mask.width
                 ));
             }
-            let known = |class: u8| usize::from(class) < self.names.len() || self.ignore == Some(class);
-            if let Some(class) = mask.pixels.iter().find(|class| !known(**class)) {
-                let last = self.names.len() - 1;
-                return Err(format!(
-                    "has a pixel of class {class}, classes are 0 to {last} (`ignore_class` names one that does not count)"
-                ));
-            }
+            let _ = unknown[i].set(self.unknown(&mask.pixels));
             Ok(resize::nearest(&mask, height, width))
         });
+        let wrong = pairs.masks.iter().zip(&unknown);
+        let wrong = wrong.filter_map(|(file, classes)| Some((file, classes.get()?)));
+        let wrong: Vec<(&PathBuf, &Vec<u8>)> = wrong.filter(|(_, classes)| !classes.is_empty()).collect();
+        if !wrong.is_empty() {
+            mistakes.push(self.unknown_classes(&wrong));
+        }
         Masked { pixels, masks }
+    }
+
+    /// The numbers in a mask that are no class, each once.
+    fn unknown(&self, mask: &[u8]) -> Vec<u8> {
+        let mut there = [false; 256];
+        mask.iter().for_each(|class| there[usize::from(*class)] = true);
+        let known = |class: u8| usize::from(class) < self.names.len() || self.ignore == Some(class);
+        (0..=255u8).filter(|class| there[usize::from(*class)] && !known(*class)).collect()
+    }
+
+    /// One mistake for all masks with numbers that are no class: what is wrong with one is wrong with many.
+    fn unknown_classes(&self, wrong: &[(&PathBuf, &Vec<u8>)]) -> Diag {
+        let mut classes: Vec<u8> = wrong.iter().flat_map(|(_, classes)| classes.iter().copied()).collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let numbers: Vec<String> = classes.iter().map(u8::to_string).collect();
+        let word = if classes.len() == 1 { "class" } else { "classes" };
+        let found =
+            format!("pixels of {word} {}, classes are 0 to {}", shortened(&numbers), self.names.len() - 1);
+        let files: Vec<String> = wrong.iter().map(|(file, _)| format!("`{}`", file.display())).collect();
+        let diag = match &files[..] {
+            [file] => Diag::new(format!("{file} has {found}")),
+            _ => Diag::new(format!("{} masks have {found}", files.len())).note(shortened(&files)),
+        };
+        diag.hint(
+            "`ignore_class` names a number that does not count; masks of 0 and 255 need numbers of classes",
+        )
     }
 
     /// Pictures and masks in the folders `images` and `masks` of another one.
@@ -299,6 +337,27 @@ mod tests {
     }
 
     #[test]
+    fn a_class_to_ignore_may_be_one_of_the_classes() {
+        let notes = load(&pairs(), "ignore_class = 1").unwrap().notes;
+        assert_eq!(notes[0], "training: 2 pictures (sky 50.0 %, bird 50.0 %, which does not count)");
+        let notes = load(&pairs(), "ignore_class = 255").unwrap().notes;
+        assert_eq!(notes[0], "training: 2 pictures (sky 50.0 %, bird 50.0 %, of no class 0.0 %)");
+    }
+
+    #[test]
+    fn the_same_mistake_of_many_masks_is_told_once() {
+        let folder = Folder::new();
+        for i in 0..12 {
+            folder.write(&format!("m/{i}.png"), grey_png(2, 1, &[0, 200 + i % 2]));
+            folder.write(&format!("i/{i}.png"), grey_png(2, 1, &[0; 2]));
+        }
+        let failure = load(&folder, "").unwrap_err();
+        let [diag] = failure.diags() else { panic!("{:?}", failure.diags()) };
+        assert_eq!(diag.message, "12 masks have pixels of classes 200, 201, classes are 0 to 1");
+        assert!(diag.notes[0].ends_with("and 4 more"), "{diag}");
+    }
+
+    #[test]
     fn mistakes_name_the_file() {
         let said = |folder: &Folder, keys: &str| {
             let failure = load(folder, keys).unwrap_err();
@@ -311,10 +370,10 @@ mod tests {
         folder.write("m/a.png", grey_png(2, 2, &[0, 2, 255, 0]));
         folder.write("m/b.png", grey_png(4, 2, &[0; 8]));
         let both = said(&folder, "");
-        assert!(both.contains("a.png` has a pixel of class 2, classes are 0 to 1"), "{both}");
+        assert!(both.contains("a.png` has pixels of classes 2, 255, classes are 0 to 1"), "{both}");
         assert!(both.contains("b.png` has 2 x 4 pixels, its picture has 4 x 4"), "{both}");
         let ignored = said(&folder, "ignore_class = 2");
-        assert!(ignored.contains("a pixel of class 255"), "{ignored}");
+        assert!(ignored.contains("pixels of class 255"), "{ignored}");
         for (keys, part) in [
             ("classes = 1", "must be 2 to 256 classes, got 1"),
             ("classes = 300", "must be 2 to 256 classes, got more"),

@@ -142,7 +142,7 @@ impl Mnist {
             if let Err(reasons) = fetched {
                 let diag = self.nowhere(begun, &missing, places);
                 let diag = reasons.into_iter().fold(diag, |diag, r| diag.note(format!("download: {r}")));
-                return Err(Failure::Run(diag));
+                return Err(diag.into());
             }
         }
         let found = present(folder).map(|file| file.expect("what was missing was just downloaded"));

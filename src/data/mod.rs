@@ -88,6 +88,8 @@ pub struct LoadContext {
     /// `--data-dir`, if given.
     pub data_dir: Option<PathBuf>,
     pub seed: u64,
+    /// Whether the task learns the targets: there is nothing to say of those that nobody looks at.
+    pub learns_targets: bool,
     /// Threads to decode on.
     pub threads: usize,
     /// Whether a download may be tried and a progress bar shown on stderr.

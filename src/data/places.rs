@@ -13,15 +13,15 @@ pub fn places(cx: &LoadContext, kind: &str) -> Vec<PathBuf> {
 
 fn candidates(cx: &LoadContext, variable: Option<OsString>, kind: &str) -> Vec<PathBuf> {
     let variable = variable.filter(|v| !v.is_empty()).map(PathBuf::from);
-    let beside = parent(&cx.config_dir).join("data");
-    let folders = cx.data_dir.iter().cloned().chain(variable).chain([beside, cx.config_dir.join("data")]);
+    let above = parent(&cx.config_dir).join("data");
+    let folders = cx.data_dir.iter().cloned().chain(variable).chain([above, beside(&cx.config_dir, "data")]);
     folders.map(|folder| folder.join(kind)).collect()
 }
 
 /// A file of dataset `kind`: where the config says, or else by its name in the folders for that kind.
 pub fn find(cx: &LoadContext, kind: &str, path: &Path, at: &At) -> Result<PathBuf, Diag> {
     let name = path.file_name().unwrap_or(path.as_os_str());
-    let beside = cx.config_dir.join(path);
+    let beside = beside(&cx.config_dir, path);
     let tried: Vec<PathBuf> =
         std::iter::once(beside).chain(places(cx, kind).iter().map(|folder| folder.join(name))).collect();
     if let Some(found) = tried.iter().find(|p| p.exists()) {
@@ -32,11 +32,20 @@ pub fn find(cx: &LoadContext, kind: &str, path: &Path, at: &At) -> Result<PathBu
     Err(diag.note(format!("looked for {}", listed.collect::<Vec<_>>().join(", "))))
 }
 
+/// A path as it is from a folder on; `.` is not said.
+pub fn beside(folder: &Path, path: impl AsRef<Path>) -> PathBuf {
+    let joined = folder.join(path);
+    match joined.strip_prefix(".") {
+        Ok(rest) if !rest.as_os_str().is_empty() => rest.to_path_buf(),
+        _ => joined,
+    }
+}
+
 /// The folder above, also for `` and `.`, which name none.
 fn parent(folder: &Path) -> PathBuf {
     match (folder.file_name(), folder.parent()) {
         (Some(_), Some(parent)) => parent.to_path_buf(),
-        _ => folder.join(".."),
+        _ => beside(folder, ".."),
     }
 }
 
@@ -50,6 +59,7 @@ mod tests {
             config_dir: "project/configs".into(),
             data_dir: Some("given".into()),
             seed: 0,
+            learns_targets: true,
             threads: 1,
             allow_download: false,
             show_progress: false,
@@ -57,6 +67,11 @@ mod tests {
         let found = candidates(&cx, Some("from_env".into()), "mnist");
         let expected = ["given/mnist", "from_env/mnist", "project/data/mnist", "project/configs/data/mnist"];
         assert_eq!(found, expected.map(PathBuf::from));
+        assert_eq!(beside(Path::new("."), "./a.csv"), PathBuf::from("a.csv"));
+        assert_eq!(beside(Path::new("."), "../a.csv"), PathBuf::from("../a.csv"));
+        assert_eq!(beside(Path::new("./b"), "a.csv"), PathBuf::from("b/a.csv"));
+        assert_eq!(beside(Path::new("b"), "/a.csv"), PathBuf::from("/a.csv"));
+        assert_eq!(beside(Path::new("."), "."), PathBuf::from("./."));
         cx.data_dir = None;
         for (config_dir, first) in
             [("", "../data/mnist"), ("configs", "data/mnist"), ("/a/b", "/a/data/mnist")]

@@ -118,6 +118,14 @@ pub fn scaled(value: f64, offset: f64, scale: f64) -> f32 {
 pub const BOX: [&str; 4] = ["x_min", "y_min", "x_max", "y_max"];
 
 impl TargetEncoding {
+    /// What stands at pixels of a mask that do not count.
+    pub fn ignored(&self) -> Option<u8> {
+        match self {
+            TargetEncoding::Mask { ignore, .. } => *ignore,
+            _ => None,
+        }
+    }
+
     /// Whether it says where something is in a picture.
     pub fn is_box(&self) -> bool {
         matches!(self, TargetEncoding::Values { columns } if columns.iter().map(|c| c.name.as_str()).eq(BOX))
@@ -271,6 +279,18 @@ impl Preprocessing {
     /// Shape of a sample's row of targets, batched.
     pub fn target_shape(&self) -> Shape {
         self.shape_of(&self.target)
+    }
+
+    /// What each number of a sample is called, and its units: of a series' window the columns of each point,
+    /// `value_0`, `value_1`, ... from the oldest on.
+    pub fn sample_columns(&self) -> Vec<ValueColumn> {
+        let point = self.input.value_columns();
+        let Some(window) = self.window else { return point };
+        let at = |step: usize| {
+            let name = move |c: &ValueColumn| format!("{}_{step}", c.name);
+            point.iter().map(move |c| ValueColumn { name: name(c), ..c.clone() })
+        };
+        (0..window.points).flat_map(at).collect()
     }
 
     /// Numbers per sample in the target.

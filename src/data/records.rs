@@ -103,7 +103,7 @@ impl<R: Read> Records<R> {
         let raw = &raw[blank..];
         let raw = raw.strip_prefix("\u{feff}".as_bytes()).unwrap_or(raw);
         let (line, delimiter) = (self.line + skipped_lines, self.delimiter);
-        Row { cells: &self.record, raw, line, file: &self.file, delimiter }
+        Row { cells: &self.record, raw, line, skipped_lines, file: &self.file, delimiter }
     }
 
     fn unreadable(&self, error: &csv::Error) -> Diag {
@@ -123,6 +123,8 @@ pub struct Row<'a> {
     raw: &'a [u8],
     /// Line number of the record's start, from 1.
     pub line: usize,
+    /// Blank lines between the record before and this one.
+    pub skipped_lines: usize,
     file: &'a Path,
     delimiter: u8,
 }
@@ -248,6 +250,17 @@ fn trimmed(text: &str, span: Range<usize>) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blank_lines_are_no_rows_but_are_counted() {
+        let mut records = Records::new(&b"text\na\n\n\r\nb\n\"\"\n\n"[..], Path::new("f.csv"), b',');
+        let mut found = vec![];
+        while let Some(row) = records.next().unwrap() {
+            found.push((row.cell(0).to_string(), row.line, row.skipped_lines));
+        }
+        let expected = [("text", 1, 0), ("a", 2, 0), ("b", 5, 2), ("", 6, 0)];
+        assert_eq!(found, expected.map(|(cell, line, skipped)| (cell.to_string(), line, skipped)));
+    }
 
     /// Gives out a few bytes at a time, as a pipe may.
     struct Drip<'a>(&'a [u8]);

@@ -19,6 +19,7 @@ pub struct InputRows<'p> {
     records: Records<Box<dyn Read>>,
     encoder: RowEncoder<'p>,
     line: usize,
+    blank: usize,
 }
 
 impl<'p> InputRows<'p> {
@@ -37,7 +38,7 @@ impl<'p> InputRows<'p> {
     pub fn over(reader: Box<dyn Read>, name: &Path, input: &'p InputEncoding) -> Result<InputRows<'p>, Diag> {
         let mut records = Records::new(reader, name, input.delimiter() as u8);
         let (encoder, _) = bind(&mut records, name, input)?;
-        Ok(InputRows { records, encoder, line: 0 })
+        Ok(InputRows { records, encoder, line: 0, blank: 0 })
     }
 
     /// Numbers per row.
@@ -52,6 +53,7 @@ impl<'p> InputRows<'p> {
     pub fn next(&mut self, out: &mut [f32]) -> Result<bool, Diag> {
         let Some(row) = self.records.next()? else { return Ok(false) };
         self.line = row.line;
+        self.blank += row.skipped_lines;
         self.encoder.encode(&row, out)?;
         Ok(true)
     }
@@ -59,6 +61,11 @@ impl<'p> InputRows<'p> {
     /// Line number of the row that [`Self::next`] gave.
     pub fn line(&self) -> usize {
         self.line
+    }
+
+    /// Blank lines among the rows that may have been meant for empty cells: of a file with a single column.
+    pub fn blank(&self) -> usize {
+        if self.encoder.width == 1 { self.blank } else { 0 }
     }
 
     /// Columns in which categories stood that training never saw, and how often.
@@ -380,6 +387,17 @@ mod tests {
         }
         let diag = encode("", &table).unwrap_err();
         assert!(diag.message.contains("is empty") && diag.hint.unwrap().contains("n1, c, n2"));
+    }
+
+    #[test]
+    fn blank_lines_of_a_single_column_are_counted() {
+        for (text, blank) in [("3\n1\n\n\n2\n\n", 2), ("3\n1\n2\n", 0), ("3,4\n\n5,6\n", 0)] {
+            let single = input(false, ["0", "0", "0"]);
+            let reader = Box::new(std::io::Cursor::new(text.to_string()));
+            let mut rows = InputRows::over(reader, Path::new("f.csv"), &single).unwrap();
+            while rows.next(&mut [0.0; 5]).unwrap() {}
+            assert_eq!(rows.blank(), blank, "{text:?}");
+        }
     }
 
     #[test]

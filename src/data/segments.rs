@@ -85,8 +85,13 @@ impl Segments {
         let total = counts.iter().sum::<u64>().max(1) as f64;
         let share =
             |name: &str, class: usize| format!("{name} {:.1} %", 100.0 * counts[class] as f64 / total);
-        let known = self.names.iter().enumerate().map(|(class, name)| share(name, class));
-        let none = self.ignore.map(|class| share("of no class", class.into()));
+        let ignore = self.ignore.map(usize::from);
+        let known = self.names.iter().enumerate().map(|(class, name)| match ignore == Some(class) {
+            true => format!("{}, which does not count", share(name, class)),
+            false => share(name, class),
+        });
+        let none = ignore.filter(|class| *class >= self.names.len());
+        let none = none.map(|class| share("of no class", class));
         let shares: Vec<String> = known.chain(none).collect();
         format!("{part}: {pictures} pictures ({})", shares.join(", "))
     }

@@ -16,6 +16,8 @@
 //! behind the one before; where that is the window, they follow one another, as a stateful layer needs it.
 
 mod generator;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -57,44 +59,28 @@ struct Series {
 
 impl Series {
     fn read(f: &mut Fields<'_>) -> Series {
-        let generator = f.has("generator").then(|| f.variant("generator", &GENERATORS)).flatten();
         let made = f.has("generator");
-        if !made {
-            f.allow("generator");
-        }
-        let (train, target) = if made { generated(f) } else { from_file(f) };
-        let test: Option<FilePath> = if made { None } else { f.key("test").optional() };
-        let test = test.map(|FilePath(path)| Source::File { path: PathBuf::from(path), at: f.place("test") });
-        let features = if made { None } else { column_names(f, "features", 1) };
+        let generator = f.variant("generator", &GENERATORS);
+        let file = if made { File::made(f) } else { File::read(f) };
         let normalize = f.key("normalize").or(if made { Normalize::None } else { Normalize::Standard });
-        let mut missing = f.key("missing").or(Missing::Error);
-        if missing == Missing::DropRow {
-            let hint = Some("fill it with \"mean\" or \"median\"".to_string());
-            f.error("missing", "a point left out would move those behind it in time", hint);
-            missing = Missing::Error;
-        }
-        let mut common = Common::read(f, Offers { test: test.is_some(), columns: false });
+        let mut common = Common::read(f, Offers { test: file.test.is_some(), columns: false });
         in_time(f, &mut common.validation, "a series");
         let points = TableSpec {
-            train,
-            features: Some(features.unwrap_or_else(|| target.clone())),
-            target,
-            targets_as_features: true,
+            train: file.train,
+            test: file.test,
+            format: file.format,
+            features: Some(file.features.unwrap_or_else(|| file.target.clone())),
+            target: file.target,
+            in_time: true,
             drop: vec![],
-            categorical: column_names(f, "categorical", 0).unwrap_or_default(),
+            categorical: file.categorical,
             sample_weight: None,
-            format: Format {
-                header: f.key("header").or(true),
-                delimiter: delimiter(f),
-                missing_values: f.key("missing_values").or(["", "?", "NA"].map(String::from).to_vec()),
-            },
-            missing,
+            missing: file.missing,
             normalize,
             normalize_target: normalize,
             task: Tasks::All(Task::Regression),
             label_mode: LabelMode::Int,
             common,
-            test,
         };
         let window = f.key("window").at_least(1).required();
         let horizon = f.key("horizon").at_least(1).or(1);
@@ -152,7 +138,7 @@ impl Series {
     }
 
     /// What the last value, said again for every step of the horizon, gets wrong on average.
-    fn persistence(&self, part: &Part, columns: &[ValueColumn], name: &str) -> String {
+    fn persistence(&self, part: &Part, columns: &[ValueColumn]) -> String {
         let Rows::Windows { points, width, first, length } = &part.table.targets else {
             unreachable!("made by `windows`")
         };
@@ -164,30 +150,94 @@ impl Series {
         };
         let total: f64 = part.rows.iter().map(|start| wrong(*start as usize)).sum();
         let mae = total / (part.len() * length * width) as f64;
-        format!(
-            "{name}: {} windows; saying the last value again has a mean absolute error of {mae:.4}",
-            part.len()
-        )
+        format!("saying the last value again has a mean absolute error of {mae:.4}")
     }
 }
 
-/// The table's file and its target columns.
-fn from_file(f: &mut Fields<'_>) -> (Source, Vec<Named>) {
-    let FilePath(train) = f.key("train").required();
-    let train = Source::File { path: PathBuf::from(train), at: f.place("train") };
-    let target = column_names(f, "target", 1);
-    if !f.has("target") {
-        let diag = Diag::new("a series from a file needs `target`: the column to forecast");
-        f.push(diag.at(&f.place("type")));
-    }
-    (train, target.unwrap_or_default())
+/// Where the points come from, and what a file needs to be told.
+struct File {
+    train: Source,
+    test: Option<Source>,
+    target: Vec<Named>,
+    features: Option<Vec<Named>>,
+    categorical: Vec<Named>,
+    missing: Missing,
+    format: Format,
 }
 
-/// In place of a file: its text is made when it is loaded.
-fn generated(f: &mut Fields<'_>) -> (Source, Vec<Named>) {
-    let target = Named { name: generator::COLUMN.to_string(), at: f.place("generator") };
-    (Source::Made { name: "generator".into(), text: "".into() }, vec![target])
+impl File {
+    fn read(f: &mut Fields<'_>) -> File {
+        let FilePath(train) = f.key("train").required();
+        let train = Source::File { path: PathBuf::from(train), at: f.place("train") };
+        let test: Option<FilePath> = f.key("test").optional();
+        let test = test.map(|FilePath(path)| Source::File { path: PathBuf::from(path), at: f.place("test") });
+        let target = column_names(f, "target", 1);
+        if !f.has("target") {
+            let diag = Diag::new("a series from a file needs `target`: the column to forecast");
+            f.push(diag.at(&f.place("type")));
+        }
+        let mut missing = f.key("missing").or(Missing::Error);
+        if missing == Missing::DropRow {
+            let hint = Some("fill it with \"mean\" or \"median\"".to_string());
+            f.error("missing", "a point left out would move those behind it in time", hint);
+            missing = Missing::Error;
+        }
+        File {
+            train,
+            test,
+            target: target.unwrap_or_default(),
+            features: column_names(f, "features", 1),
+            categorical: column_names(f, "categorical", 0).unwrap_or_default(),
+            missing,
+            format: Format {
+                header: f.key("header").or(true),
+                delimiter: delimiter(f),
+                missing_values: f.key("missing_values").or(MISSING.map(String::from).to_vec()),
+            },
+        }
+    }
+
+    /// In place of a file: its text is made when it is loaded. What is said of files is refused.
+    fn made(f: &mut Fields<'_>) -> File {
+        for key in OF_FILES {
+            f.allow(key);
+            if f.has(key) {
+                let hint = Some(format!("leave out `{key}`, or `generator`"));
+                f.error(key, "is for a series from a file, but `generator` makes this one", hint);
+            }
+        }
+        let target = Named { name: generator::COLUMN.to_string(), at: f.place("generator") };
+        File {
+            train: Source::Made { name: "generator".into(), text: "".into() },
+            test: None,
+            target: vec![target],
+            features: None,
+            categorical: vec![],
+            missing: Missing::Error,
+            format: Format {
+                header: true,
+                delimiter: b',',
+                missing_values: MISSING.map(String::from).to_vec(),
+            },
+        }
+    }
 }
+
+/// The default of `missing_values`.
+const MISSING: [&str; 3] = ["", "?", "NA"];
+
+/// Keys of series that come from files.
+const OF_FILES: [&str; 9] = [
+    "train",
+    "test",
+    "target",
+    "features",
+    "categorical",
+    "missing",
+    "missing_values",
+    "header",
+    "delimiter",
+];
 
 impl DatasetSpec for Series {
     fn has_validation(&self) -> bool {
@@ -196,6 +246,9 @@ impl DatasetSpec for Series {
 
     fn load(&self, cx: &LoadContext) -> Result<Dataset> {
         let mut points = self.points.clone();
+        // Windows, each with the points behind it.
+        points.common.limit =
+            points.common.limit.map(|n| (n - 1).saturating_mul(self.stride) + self.window + self.horizon);
         if let Some(generator) = &self.generator {
             points.train = Source::Made { name: "generator".into(), text: generator.text(cx.seed).into() };
         }
@@ -204,7 +257,8 @@ impl DatasetSpec for Series {
                 *path = places::find(cx, "series", path, at)?;
             }
         }
-        let data = points.load(cx)?;
+        // The files' paths are whole by now.
+        let data = points.load(&LoadContext { config_dir: PathBuf::new(), ..cx.clone() })?;
         let table = Arc::new(self.windows(&data.train.table));
         let trained = data.train.len();
         let train = self.part(&table, 0..trained, "training")?;
@@ -224,7 +278,12 @@ impl DatasetSpec for Series {
         let TargetEncoding::Values { columns } = &data.preprocessing.target else {
             unreachable!("a series' task is regression")
         };
-        let note = |(name, part): (&str, Option<&Part>)| Some(self.persistence(part?, columns, name));
+        let note = |(name, part): (&str, Option<&Part>)| {
+            let part = part?;
+            let count = format!("{name}: {} windows", part.len());
+            let forecast = || format!("{count}; {}", self.persistence(part, columns));
+            Some(if cx.learns_targets { forecast() } else { count })
+        };
         let counts = |note: &String| ["training", "validation", "test"].iter().any(|n| note.starts_with(n));
         let notes = data.notes.iter().filter(|n| !counts(n)).cloned();
         let notes = notes.chain(parts.into_iter().filter_map(note)).collect();
@@ -252,118 +311,5 @@ impl DatasetSpec for Series {
         let points = labelled::load(path, &point, None)?;
         let table = Arc::new(self.windows(&points.table));
         self.part(&table, 0..points.len(), "given")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::testing::{Folder, dataset};
-    use crate::diag::Failure;
-    use crate::kernels::par::Pool;
-
-    const POINTS: &str = "day,a,b\n1,10,0\n2,20,1\n3,30,0\n4,40,1\n5,50,0\n6,60,1\n7,70,0\n8,80,1\n";
-
-    fn load(keys: &str) -> Result<Dataset> {
-        let folder = Folder::new();
-        folder.write("t.csv", POINTS);
-        let spec = dataset(&format!("type = \"series\", {keys}")).map_err(Failure::Input)?;
-        spec.load(&folder.context())
-    }
-
-    fn rows(part: &Part) -> Vec<(Vec<f32>, Vec<f32>)> {
-        let table = &part.table;
-        let row = |position: u32| {
-            let (mut x, mut y) = (vec![0.0; table.inputs.width()], vec![0.0; table.targets.width()]);
-            part.gather(&Pool::new(1), &[position], &mut x, &mut y, &mut [0.0]);
-            (x, y)
-        };
-        (0..part.len() as u32).map(row).collect()
-    }
-
-    #[test]
-    fn a_sample_is_a_window_and_its_target_the_points_behind_it() {
-        let data = load("train = \"t.csv\", target = \"a\", window = 3, normalize = \"none\"").unwrap();
-        assert_eq!(data.input_shape.dims, [3, 1]);
-        let all = rows(&data.train);
-        assert_eq!(all.len(), 5);
-        assert_eq!(all[0], (vec![10.0, 20.0, 30.0], vec![40.0]));
-        assert_eq!(all[4], (vec![50.0, 60.0, 70.0], vec![80.0]));
-        assert!(
-            data.notes.contains(
-                &"training: 5 windows; saying the last value again has a mean absolute error of 10.0000"
-                    .to_string()
-            )
-        );
-    }
-
-    #[test]
-    fn several_columns_and_steps() {
-        let keys = "train = \"t.csv\", target = [\"b\", \"a\"], features = [\"a\", \"b\"], window = 2, horizon = 2, normalize = \"none\"";
-        let data = load(keys).unwrap();
-        assert_eq!(rows(&data.train)[1], (vec![20.0, 1.0, 30.0, 0.0], vec![1.0, 40.0, 0.0, 50.0]));
-        let TargetEncoding::Values { columns } = &data.preprocessing.target else { panic!() };
-        let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
-        assert_eq!(names, ["b+1", "a+1", "b+2", "a+2"]);
-        assert_eq!(data.preprocessing.target_width(), 4);
-    }
-
-    #[test]
-    fn the_end_is_held_out_and_scales_are_the_training_part_s() {
-        let keys = "train = \"t.csv\", target = \"a\", window = 2, validation = 0.25, normalize = \"minmax\"";
-        let data = load(keys).unwrap();
-        // Points 1 to 6 train: 10 is 0, 60 is 1.
-        assert_eq!(rows(&data.train).len(), 4);
-        let held_out = rows(data.validation.as_ref().unwrap());
-        assert_eq!(held_out, [(vec![0.8, 1.0], vec![1.2]), (vec![1.0, 1.2], vec![1.4])]);
-    }
-
-    #[test]
-    fn windows_may_stand_apart() {
-        let keys = "train = \"t.csv\", target = \"a\", window = 2, normalize = \"none\", validation = 0.5";
-        let data = load(&format!("{keys}, stride = 2")).unwrap();
-        assert_eq!(rows(&data.train), [(vec![10.0, 20.0], vec![30.0])]);
-        let held_out = data.validation.unwrap();
-        assert_eq!(rows(&held_out), [(vec![30.0, 40.0], vec![50.0]), (vec![50.0, 60.0], vec![70.0])]);
-        assert!(held_out.is_walk());
-        assert_eq!(data.preprocessing.window.unwrap().stride, 2);
-        let apart = load(&format!("{keys}, stride = 3")).unwrap().validation.unwrap();
-        assert_eq!(rows(&apart), [(vec![30.0, 40.0], vec![50.0]), (vec![60.0, 70.0], vec![80.0])]);
-        assert!(!apart.is_walk());
-    }
-
-    #[test]
-    fn a_sine_is_made_and_the_same_noise_every_time() {
-        let sine = "generator = { type = \"sine\", points = 5, end = 2.0, noise = 0.1 }, window = 2";
-        let (one, two) = (load(sine).unwrap(), load(sine).unwrap());
-        assert_eq!(rows(&one.train), rows(&two.train));
-        let plain = load("generator = { type = \"sine\", points = 5, end = 2.0 }, window = 2").unwrap();
-        assert_eq!(rows(&plain.train)[0], (vec![0.0, 0.5f64.sin() as f32], vec![1.0f64.sin() as f32]));
-        assert_ne!(rows(&one.train), rows(&plain.train));
-    }
-
-    #[test]
-    fn mistakes_name_what_to_change() {
-        let said = |keys: &str| load(keys).unwrap_err().diags()[0].to_string();
-        let short = said("train = \"t.csv\", target = \"a\", window = 8");
-        assert!(short.contains("8 points, too few for one window of 8"), "{short}");
-        let random =
-            said("train = \"t.csv\", target = \"a\", window = 2, validation = { type = \"random\" }");
-        assert!(random.contains("split in time"), "{random}");
-        let dropped = said("train = \"t.csv\", target = \"a\", window = 2, missing = \"drop_row\"");
-        assert!(dropped.contains("left out"), "{dropped}");
-        assert!(said("window = 2").contains("train"));
-    }
-
-    #[test]
-    fn another_file_is_read_with_what_was_fitted() {
-        let folder = Folder::new();
-        folder.write("t.csv", POINTS);
-        let other = folder.write("u.csv", "a\n60\n10\n35\n");
-        let keys = "type = \"series\", train = \"t.csv\", target = \"a\", window = 1, horizon = 2, normalize = \"minmax\"";
-        let spec = dataset(keys).unwrap();
-        let data = spec.load(&folder.context()).unwrap();
-        let part = spec.load_other(&other, &data.preprocessing).unwrap();
-        assert_eq!(rows(&part), [(vec![50.0 / 70.0], vec![0.0, 25.0 / 70.0])]);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::data::places::beside;
 use crate::diag::{At, Diag};
 
 /// A text file, one that is part of the program, or one that it makes.
@@ -32,7 +33,7 @@ impl Source {
     /// The source with a relative path taken from `folder`.
     pub fn beside(&self, folder: &Path) -> Source {
         match self {
-            Source::File { path, at } => Source::File { path: folder.join(path), at: at.clone() },
+            Source::File { path, at } => Source::File { path: beside(folder, path), at: at.clone() },
             inside => inside.clone(),
         }
     }

@@ -57,6 +57,7 @@ impl Folder {
             config_dir: self.0.clone(),
             data_dir: Some(self.0.clone()),
             seed: 1,
+            learns_targets: true,
             threads: 2,
             allow_download: false,
             show_progress: false,

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn the_mean_over_boxes_counts_samples_by_their_weight() {
-        let output = OutputKind { shape: Shape::batch([4]), targets: TargetKind::Values };
+        let output = OutputKind { shape: Shape::batch([4]), targets: TargetKind::Values, ignore: None };
         let mut bound = METRICS.make("box_iou").0.bind(&output).unwrap();
         let y_true = [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0];
         let y_pred = [0.0, 0.0, 1.0, 0.5, 0.5, 0.5, 1.0, 1.0];

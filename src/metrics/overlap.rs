@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn overlaps_of_three_classes_on_four_pixels() {
         let targets = TargetKind::ClassIndex { classes: 4 };
-        let output = OutputKind { shape: Shape::batch([2, 2, 4]), targets };
+        let output = OutputKind { shape: Shape::batch([2, 2, 4]), targets, ignore: None };
         // True 0 0 1 and one pixel that does not count; taken for 0 1 1; class 2 and 3 do not occur.
         let y_true = [0.0, 0.0, 1.0, 255.0];
         let hot = |class: usize| (0..4).map(move |c| if c == class { 0.9 } else { 0.0 });
@@ -134,11 +134,22 @@ mod tests {
         assert_eq!(value("accuracy", &output, &y_true, &y_pred), 2.0 / 3.0);
     }
 
+    #[test]
+    fn a_class_of_the_output_that_does_not_count() {
+        let targets = TargetKind::ClassIndex { classes: 2 };
+        let output = OutputKind { shape: Shape::batch([3, 2]), targets, ignore: Some(1) };
+        let (y_true, y_pred) = ([0.0, 1.0, 0.0], [0.9, 0.1, 0.9, 0.1, 0.2, 0.8]);
+        for word in ["accuracy", "sparse_categorical_accuracy"] {
+            assert_eq!(value(word, &output, &y_true, &y_pred), 0.5, "{word}");
+        }
+        assert_eq!(value("mean_iou", &output, &y_true, &y_pred), 0.25);
+    }
+
     /// The example of `keras.metrics.MeanIoU`.
     #[test]
     fn keras_s_mean_iou() {
         let targets = TargetKind::ClassIndex { classes: 2 };
-        let output = OutputKind { shape: Shape::batch([2]), targets };
+        let output = OutputKind { shape: Shape::batch([2]), targets, ignore: None };
         let (y_true, y_pred) = ([0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]);
         for (weights, expected) in [([1.0; 4], 1.0 / 3.0), ([0.3, 0.3, 0.3, 0.1], 0.238_095_25)] {
             let mut bound = METRICS.make("mean_iou").0.bind(&output).unwrap();
@@ -150,7 +161,7 @@ mod tests {
     #[test]
     fn one_unit_is_two_classes() {
         let targets = TargetKind::ClassIndex { classes: 2 };
-        let output = OutputKind { shape: Shape::batch([4, 1]), targets };
+        let output = OutputKind { shape: Shape::batch([4, 1]), targets, ignore: None };
         let found = value("mean_iou", &output, &[0.0, 1.0, 1.0, 0.0], &[0.1, 0.9, 0.2, 0.3]);
         assert!((found - (2.0 / 3.0 + 0.5) / 2.0).abs() < 1e-12, "{found}");
     }

@@ -70,7 +70,7 @@ fn read_case(case: &Json) -> Option<(OutputKind, Vec<Batch>)> {
         };
         read.push(Batch { y_true: numbers(&batch["y_true"]), y_pred: numbers(&batch["y_pred"]), weights });
     }
-    Some((OutputKind { shape: Shape::batch(&pred_shape[1..]), targets }, read))
+    Some((OutputKind { shape: Shape::batch(&pred_shape[1..]), targets, ignore: None }, read))
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn mistakes_are_named() {
 }
 
 fn output(units: usize, targets: TargetKind) -> OutputKind {
-    OutputKind { shape: Shape::batch([units]), targets }
+    OutputKind { shape: Shape::batch([units]), targets, ignore: None }
 }
 
 const SPARSE: TargetKind = TargetKind::ClassIndex { classes: 4 };

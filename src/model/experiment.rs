@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::callbacks::{Callbacks, Scene};
 use crate::config::fields::Fields;
 use crate::config::overrides;
-use crate::config::tree::{self, Table};
+use crate::config::tree::{self, Data, Table};
 use crate::config::write::{self, Plain};
 use crate::data::{DATASETS, DatasetSpec};
 use crate::diag::{At, Diag, Failure, Result, Source};
@@ -116,6 +116,9 @@ fn read(root: &Table, at: &At, dir: &Path, default_name: &str, diags: &mut Vec<D
     let seed = f.key("seed").or(0u64);
     let word = read_word(&mut f, root);
     let dataset = read_dataset(&mut f);
+    if let Some((spec, _)) = &dataset {
+        refuse_targets(&mut f, root, word, spec.has_validation());
+    }
     let inputs = read_inputs(&mut f);
     let (training, task) = read_task::read(&mut f, word, root, &inputs);
     let validation = dataset.as_ref().is_none_or(|(d, _)| d.has_validation());
@@ -177,6 +180,32 @@ fn read_dataset(f: &mut Fields<'_>) -> Option<(Box<dyn DatasetSpec>, At)> {
     }
     let at = f.place("dataset");
     f.variant("dataset", &DATASETS).map(|d| (d, at))
+}
+
+/// Keys of the dataset that say something of targets, or of parts to judge, for a task that has none.
+fn refuse_targets(f: &mut Fields<'_>, root: &Table, word: Word, has_validation: bool) {
+    let dataset = root.get("dataset").and_then(|dataset| dataset.as_table());
+    let given = |key: &str| dataset.and_then(|table| table.get(key));
+    let (what, instead) = match word {
+        Word::Supervised => return,
+        Word::Autoencode => ("an autoencoder's target is its input", "task = \"autoencode\""),
+        Word::Gan => ("a GAN learns from inputs alone", "task = \"gan\""),
+    };
+    let mut refuse = |key: &str, why: &str| {
+        if let Some(value) = given(key) {
+            let diag = Diag::new(format!("`{key}` in `dataset`: {why}")).at(&value.at);
+            f.push(diag.hint(format!("leave `{key}` out, or {instead}")));
+        }
+    };
+    if given("label_mode").and_then(|value| value.as_str()) == Some("categorical") {
+        refuse("label_mode", what);
+    }
+    if given("horizon").is_some_and(|value| !matches!(value.data, Data::Int(1))) {
+        refuse("horizon", what);
+    }
+    if word == Word::Gan && has_validation {
+        refuse("validation", "a GAN is not judged on samples that are held out: it would never see them");
+    }
 }
 
 fn read_inputs(f: &mut Fields<'_>) -> Vec<Input> {

@@ -255,7 +255,7 @@ impl<'e> Lowering<'e> {
         };
         let described = Output {
             name: head.name.clone(),
-            kind: OutputKind { shape: output_shape, targets: kind },
+            kind: OutputKind { shape: output_shape, targets: kind, ignore: encoding.ignored() },
             target: encoding.clone(),
             scores: head.loss.scores(),
             weight: head.weight,

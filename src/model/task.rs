@@ -81,6 +81,11 @@ impl Task {
         }
     }
 
+    /// Whether the dataset's targets are learnt from: an autoencoder's are its inputs, a GAN has none.
+    pub fn learns_targets(&self) -> bool {
+        matches!(self, Task::Supervised(task) if !task.reconstructs)
+    }
+
     /// The network that reads the dataset.
     pub fn reader(&self) -> &Network {
         match self {

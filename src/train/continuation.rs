@@ -43,25 +43,9 @@ impl Continuation {
         walks: bool,
     ) -> Result<Continuation, Stop> {
         let width = rows.width();
-        let (mut points, mut point) = (vec![], vec![0.0; width]);
-        let mut mistakes: Vec<Diag> = vec![];
-        while mistakes.len() < MISTAKES {
-            match rows.next(&mut point) {
-                Ok(true) => points.extend_from_slice(&point),
-                Ok(false) => break,
-                Err(diag) => mistakes.push(diag),
-            }
-        }
-        if !mistakes.is_empty() {
-            return Err(Stop::Rows(Failure::Input(mistakes)));
-        }
-        let (count, wanted) = (points.len() / width, window.points);
-        if count < wanted {
-            let message = format!("the series has {count} points, but the model looks at the last {wanted}");
-            return Err(Stop::Rows(Diag::new(message).into()));
-        }
+        let mut points = read_points(rows, window)?;
         if !walks {
-            points.drain(..(count - wanted) * width);
+            points.drain(..points.len() - window.points * width);
         }
         let TargetEncoding::Values { columns: targets } = preprocessing.target.clone() else {
             unreachable!("the target of a series is a value")
@@ -133,6 +117,29 @@ impl Continuation {
             }
         }
     }
+}
+
+/// All points of a series, encoded; at least a window of them.
+pub(super) fn read_points(rows: &mut InputRows<'_>, window: Window) -> Result<Vec<f32>, Stop> {
+    let width = rows.width();
+    let (mut points, mut point) = (vec![], vec![0.0; width]);
+    let mut mistakes: Vec<Diag> = vec![];
+    while mistakes.len() < MISTAKES {
+        match rows.next(&mut point) {
+            Ok(true) => points.extend_from_slice(&point),
+            Ok(false) => break,
+            Err(diag) => mistakes.push(diag),
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(Stop::Rows(Failure::Input(mistakes)));
+    }
+    let (count, wanted) = (points.len() / width, window.points);
+    if count < wanted {
+        let message = format!("the series has {count} points, but the model looks at {wanted} at once");
+        return Err(Stop::Rows(Diag::new(message).into()));
+    }
+    Ok(points)
 }
 
 /// A first step's target column as the file calls it.

@@ -9,6 +9,7 @@ use crate::checkpoint;
 use crate::data::Part;
 use crate::diag::{Diag, Failure, Result};
 use crate::model::Experiment;
+use crate::model::task::Task;
 use crate::report::{forecast_svg, history_svg};
 use crate::train::progress::{Progress, Verbosity, duration, figures};
 use crate::train::run_folder::{History, RunFolder};
@@ -316,9 +317,14 @@ impl Run {
             &self.prepared.experiment.name,
             &self.history.columns,
             &self.history.rows,
-            self.saved.best.as_ref().map(|b| b.epoch),
+            self.saved.best.as_ref().filter(|_| self.is_judged()).map(|b| b.epoch),
         );
         self.folder.write_picture("history.svg", &picture)
+    }
+
+    /// Whether some epochs are better than others: of a GAN the last one's weights are kept.
+    fn is_judged(&self) -> bool {
+        matches!(self.prepared.experiment.task, Task::Supervised(_))
     }
 
     /// Saves what is good, then passes the failure on.
@@ -349,9 +355,12 @@ impl Run {
         let best = self.saved.best.as_ref().expect("just made sure");
         let names: Vec<String> = best.metrics.iter().map(|m| m.0.clone()).collect();
         let values: Vec<f64> = best.metrics.iter().map(|m| m.1).collect();
-        self.progress.say(&format!("Best epoch {}: {}", best.epoch, figures(&names, &values)));
+        let word = if self.is_judged() { "Best" } else { "Last" };
+        self.progress.say(&format!("{word} epoch {}: {}", best.epoch, figures(&names, &values)));
         self.saved.load_best(&mut self.trainer.session);
-        if let Some(forecast) = self.trainer.forecast(&self.prepared.dataset) {
+        if self.prepared.experiment.task.learns_targets()
+            && let Some(forecast) = self.trainer.forecast(&self.prepared.dataset)
+        {
             let picture = forecast_svg::draw(&self.prepared.experiment.name, &forecast);
             self.folder.write_picture("forecast.svg", &picture)?;
         }

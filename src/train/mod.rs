@@ -14,6 +14,7 @@ pub mod laps;
 mod pictures;
 pub mod predict;
 pub mod progress;
+mod reconstruction;
 pub mod run_folder;
 pub mod samples;
 pub mod saved;

@@ -80,9 +80,10 @@ fn mask_files(pictures: &Inputs, folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = vec![];
     for name in &pictures.names {
         let path = Path::new(name);
-        // What lies outside of the folder or list goes by its own name.
+        // What lies outside of the folder or list goes by its own name, and so does what was given alone.
         let inside = path.components().all(|c| matches!(c, std::path::Component::Normal(_)));
-        let below = if inside { path } else { Path::new(path.file_name().unwrap_or_default()) };
+        let below =
+            if inside && !pictures.alone { path } else { Path::new(path.file_name().unwrap_or_default()) };
         let file = folder.join(below).with_extension("png");
         if let Some(other) = taken.insert(file.clone(), name) {
             let message = format!("the masks of `{other}` and `{name}` would both be `{}`", file.display());
@@ -128,15 +129,21 @@ fn for_batches(
             let _ = stored[i].set(read);
         });
         let mut sizes = vec![];
-        for (file, stored) in files.iter().zip(stored) {
+        let placed = |diag: Diag, sample: usize| match pictures.places.get(samples.start + sample) {
+            Some(place) => diag.at(place),
+            None => diag,
+        };
+        for (i, (file, stored)) in files.iter().zip(stored).enumerate() {
             match stored.into_inner().expect("every file was read") {
                 Ok(size) => sizes.push(size),
-                Err(why) => mistakes.push(Diag::new(format!("`{}` {why}", file.display()))),
+                Err(why) => {
+                    mistakes.push(placed(Diag::new(format!("`{}` {why}", file.display())), i / each));
+                }
             }
         }
         if sizes.len() == files.len() {
-            mistakes
-                .extend(files.chunks(each).zip(sizes.chunks(each)).filter_map(|(f, s)| clips::unequal(f, s)));
+            let clips = files.chunks(each).zip(sizes.chunks(each)).enumerate();
+            mistakes.extend(clips.filter_map(|(i, (f, s))| Some(placed(clips::unequal(f, s)?, i))));
         }
         if mistakes.len() >= MISTAKES {
             break;

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::data::pictures::clips::Frames;
+use crate::data::pictures::folder::is_picture;
 use crate::data::pictures::inputs::Inputs;
 use crate::data::pictures::load::Size;
-use crate::data::preprocessing::{InputEncoding, TargetEncoding, ValueColumn};
+use crate::data::preprocessing::{InputEncoding, Preprocessing, TargetEncoding, ValueColumn};
 use crate::data::rows::InputRows;
 use crate::diag::{Diag, Failure, Result};
 use crate::exec::Session;
@@ -17,6 +18,7 @@ use crate::model::lower::{Output, PREDICT};
 use crate::train::continuation::Continuation;
 use crate::train::fit::INTERRUPTED;
 use crate::train::pictures;
+use crate::train::reconstruction;
 use crate::train::setup::{Loaded, Options, convert};
 
 /// Mistakes in rows that are listed before giving up.
@@ -49,23 +51,34 @@ pub fn predict(
         let diag = Diag::new("this model goes on with a text, and predicts no rows");
         return Err(diag.hint("nntrain generate RUN --prompt TEXT --tokens N").into());
     }
-    if steps.is_some() && preprocessing.window.is_none() {
-        let diag = Diag::new("--steps is for a series, but this model predicts each row by itself");
+    let forecasts = loaded.experiment.task.learns_targets();
+    if steps.is_some() && !(forecasts && preprocessing.window.is_some()) {
+        let instead = if forecasts { "predicts each row by itself" } else { "gives back what it is given" };
+        let diag = Diag::new(format!("--steps is for the forecast of a series, but this model {instead}"));
         return Err(diag.into());
     }
+    let masks = matches!(loaded.outputs[..], [Output { target: TargetEncoding::Mask { .. }, .. }]);
+    if let Some(file) = output.filter(|file| !masks && is_picture(file)) {
+        let diag =
+            Diag::new(format!("predictions are rows of a CSV, and `{}` is called a picture", file.display()));
+        return Err(diag.hint(format!("-o {}", file.with_extension("csv").display())).into());
+    }
     let mut given = Given::open(input, &preprocessing.input)?;
-    if let [Output { target: TargetEncoding::Mask { .. }, .. }] = loaded.outputs[..] {
+    if masks {
         return pictures::masks(&mut loaded, given, output).map(|()| vec![]);
     }
-    let walks = preprocessing.window.is_some() && loaded.session.walks();
+    let walks = forecasts && preprocessing.window.is_some() && loaded.session.walks();
     if walks {
         loaded = loaded.step_by_step()?;
     }
-    let writer = Table::new(&loaded.outputs, &preprocessing.input, probabilities)?;
+    let writer = Table::new(&loaded.outputs, &preprocessing, probabilities)?;
     let mut writer = Some(writer);
     let mut table = || writer.take().expect("called once");
     let mut run = |sink: &mut dyn Write| match (&mut given, preprocessing.window) {
         (Given::Pictures(files, form), _) => pictures::rows(&mut loaded, files, *form, table(), sink),
+        (Given::Rows(rows), Some(window)) if !forecasts => {
+            reconstruction::windows(&mut loaded, rows, window, table(), sink)
+        }
         (Given::Rows(rows), Some(window)) => Continuation::read(rows, window, &preprocessing, walks)
             .and_then(|c| c.run(&mut loaded, steps, sink)),
         (Given::Rows(rows), None) => run(&mut loaded, rows, table(), sink),
@@ -105,7 +118,11 @@ pub fn predict(
             "column `{column}`: {count} rows have a category that training never saw; they use the slot for unseen ones"
         )
     };
-    Ok(unseen.iter().filter(|(_, count)| *count > 0).map(note).collect())
+    let blank = (rows.blank() > 0).then(|| {
+        let said = if rows.blank() == 1 { "line was" } else { "lines were" };
+        format!("{} blank {said} skipped: a row with an empty cell is written \"\"", rows.blank())
+    });
+    Ok(unseen.iter().filter(|(_, count)| *count > 0).map(note).chain(blank).collect())
 }
 
 /// What is to be predicted.
@@ -238,12 +255,12 @@ enum Cells {
 }
 
 impl Table {
-    fn new(outputs: &[Output], input: &InputEncoding, probabilities: bool) -> Result<Table> {
+    fn new(outputs: &[Output], preprocessing: &Preprocessing, probabilities: bool) -> Result<Table> {
         let columns = |output: &Output| {
             let cells = match &output.target {
                 TargetEncoding::Classes { names, .. } => Cells::Class(names.clone()),
                 TargetEncoding::Values { columns } => Cells::Values(columns.clone()),
-                TargetEncoding::Input => Cells::Values(input.value_columns()),
+                TargetEncoding::Input => Cells::Values(preprocessing.sample_columns()),
                 TargetEncoding::Mask { .. } | TargetEncoding::NextToken | TargetEncoding::Several { .. } => {
                     let name = output.name.clone().unwrap_or_default();
                     let message =

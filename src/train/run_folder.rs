@@ -1,4 +1,4 @@
-//! The folder of a run: `config.toml`, `history.csv`, `history.svg`, checkpoints.
+//! The folder of a run: `config.toml`, `history.csv`, pictures, checkpoints.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -11,6 +11,9 @@ use crate::files::{cannot_write, is_temporary, write_atomic, write_replacing};
 /// What a run may leave in its folder.
 const FILES: [&str; 6] =
     ["config.toml", "history.csv", "history.svg", "forecast.svg", "last.safetensors", "best.safetensors"];
+
+/// The folder in it for pictures of samples, `epoch_0001.png` and so on.
+const SAMPLES: &str = "samples";
 
 /// A run's folder.
 #[derive(Clone, Debug)]
@@ -63,11 +66,8 @@ impl RunFolder {
 
     /// Removes what a write that was killed has left behind.
     fn sweep(&self) -> Result<()> {
-        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        for path in entries.map(|e| e.path()).filter(|p| is_temporary(p)) {
-            fs::remove_file(&path).map_err(|e| cannot_write(&path, &e))?;
-        }
-        Ok(())
+        remove(&self.path, is_temporary)?;
+        remove(&self.samples(), is_temporary)
     }
 
     /// Found out before training, not after the first epoch.
@@ -84,13 +84,15 @@ impl RunFolder {
     /// Removes the files of a former run, and only those.
     fn empty(&self) -> Result<()> {
         self.sweep()?;
-        for name in FILES {
-            let file = self.path.join(name);
-            if file.exists() {
-                fs::remove_file(&file).map_err(|e| cannot_write(&file, &e))?;
-            }
-        }
+        remove(&self.path, |path| FILES.iter().any(|name| path.ends_with(name)))?;
+        remove(&self.samples(), is_sample)?;
+        // Somebody's own files in it keep it.
+        let _ = fs::remove_dir(self.samples());
         Ok(())
+    }
+
+    fn samples(&self) -> PathBuf {
+        self.path.join(SAMPLES)
     }
 
     pub fn path(&self) -> &Path {
@@ -117,7 +119,7 @@ impl RunFolder {
 
     /// Writes the picture of an epoch's samples, `samples/epoch_0001.png`.
     pub fn write_samples(&self, epoch: usize, picture: &Picture) -> Result<()> {
-        let folder = self.path.join("samples");
+        let folder = self.samples();
         fs::create_dir_all(&folder).map_err(|e| cannot_make(&folder, &e))?;
         write_atomic(&folder.join(format!("epoch_{epoch:04}.png")), |w| codec::write_picture(w, picture))
     }
@@ -125,6 +127,22 @@ impl RunFolder {
     fn history_path(&self) -> PathBuf {
         self.path.join("history.csv")
     }
+}
+
+/// Removes the files of a folder that are `unwanted`, if there is that folder.
+fn remove(folder: &Path, unwanted: impl Fn(&Path) -> bool) -> Result<()> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()).filter(|path| unwanted(path)) {
+        fs::remove_file(&path).map_err(|e| cannot_write(&path, &e))?;
+    }
+    Ok(())
+}
+
+/// Whether a file is a picture that [`RunFolder::write_samples`] wrote.
+fn is_sample(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let number = name.strip_prefix("epoch_").and_then(|rest| rest.strip_suffix(".png"));
+    number.is_some_and(|digits| digits.len() >= 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Makes the first of `name`, `name-2`, `name-3`, ... that is not there: two runs that start together
@@ -251,6 +269,30 @@ mod tests {
         RunFolder::create(Some(&dir), "x", true).unwrap();
         assert!(!dir.join(".last.safetensors.1.tmp").exists(), "what a killed write left is swept away");
         assert!(!dir.join("config.toml").exists());
+    }
+
+    #[test]
+    fn a_former_run_s_samples_go_and_nobody_else_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(Some(folder.path()), "x", false).unwrap();
+        let picture = Picture { height: 1, width: 1, channels: 1, pixels: vec![7] };
+        run.write_samples(8, &picture).unwrap();
+        run.write_samples(12345, &picture).unwrap();
+        let samples = folder.path().join("samples");
+        let half = samples.join(".epoch_0009.png.8509.tmp");
+        fs::write(&half, "half").unwrap();
+        fs::write(folder.path().join("last.safetensors"), "").unwrap();
+        RunFolder::existing(folder.path()).unwrap();
+        assert!(!half.exists(), "what a killed write left is swept away before a run goes on");
+        assert!(samples.join("epoch_0008.png").exists());
+
+        fs::write(samples.join("epoch_best.png"), "mine").unwrap();
+        RunFolder::create(Some(folder.path()), "x", true).unwrap();
+        let left: Vec<_> = fs::read_dir(&samples).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["epoch_best.png"]);
+        fs::remove_file(samples.join("epoch_best.png")).unwrap();
+        RunFolder::create(Some(folder.path()), "x", true).unwrap();
+        assert!(!samples.exists());
     }
 
     #[test]

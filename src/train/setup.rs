@@ -44,6 +44,7 @@ impl Options {
             config_dir: experiment.config_dir.clone(),
             data_dir: self.data_dir.clone(),
             seed: experiment.seed,
+            learns_targets: experiment.task.learns_targets(),
             threads: self.threads(),
             allow_download,
             show_progress: self.show_progress,

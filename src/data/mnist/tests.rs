@@ -129,7 +129,7 @@ fn what_is_missing_is_downloaded_and_a_server_that_is_gone_is_said() {
     let places = std::slice::from_ref(&place);
 
     let failure = spec(served).files(&context, places, &["http://127.0.0.1:1/".into()]).unwrap_err();
-    assert_eq!((failure.exit_code(), path.exists()), (1, false));
+    assert_eq!((failure.exit_code(), path.exists()), (2, false));
     let text = failure.diags()[0].to_string();
     assert!(text.contains("download: http://127.0.0.1:1/t10k-labels-idx1-ubyte.gz: "), "{text}");
     assert!(text.contains("configs/cnn_digits.toml"), "{text}");

@@ -56,7 +56,7 @@ fn unknown(bytes: &[u8], wanted: &str) -> String {
 }
 
 fn png(bytes: &[u8], wanted: Transformations) -> Result<(Picture, (ColorType, BitDepth)), String> {
-    let broken = |e: png::DecodingError| format!("is a broken PNG: {e}");
+    let broken = |e: png::DecodingError| format!("is a broken PNG: {}", plain(&e));
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(wanted);
     let mut reader = decoder.read_info().map_err(broken)?;
@@ -67,6 +67,22 @@ fn png(bytes: &[u8], wanted: Transformations) -> Result<(Picture, (ColorType, Bi
     let (height, width) = (frame.height as usize, frame.width as usize);
     let picture = Picture { height, width, channels: frame.color_type.samples(), pixels };
     Ok((picture, (frame.color_type, frame.bit_depth)))
+}
+
+/// What a decoder says, in a line, with the names of chunks instead of the program's own structures.
+fn plain(error: &dyn std::fmt::Display) -> String {
+    const CHUNK: &str = "ChunkType { type: ";
+    let mut text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.starts_with("CRC error") {
+        text.replace_range(.."CRC error".len(), "its checksum is wrong, so it was damaged");
+    }
+    while let Some(start) = text.find(CHUNK) {
+        let (name, end) =
+            (start + CHUNK.len(), text[start..].find('}').map_or(text.len(), |i| start + i + 1));
+        let name: String = text[name..end].chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+        text.replace_range(start..end, &name);
+    }
+    text
 }
 
 /// Rows of samples with fewer than 8 bits, one byte each.
@@ -82,7 +98,7 @@ fn unpacked(packed: Picture, bits: usize) -> Picture {
 }
 
 fn jpeg(bytes: &[u8], channels: usize) -> Result<Picture, String> {
-    let broken = |e: zune_jpeg::errors::DecodeErrors| format!("is a broken JPEG: {e}");
+    let broken = |e: zune_jpeg::errors::DecodeErrors| format!("is a broken JPEG: {}", plain(&e));
     // Strict: what is cut off is not made up.
     let options = DecoderOptions::default().set_strict_mode(true);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
@@ -236,6 +252,15 @@ pub(crate) mod tests {
             let wrong = decode(&bytes, 1).unwrap_err();
             assert!(wrong.starts_with(said), "{wrong}");
         }
+        let mut damaged = png.clone();
+        // In the checksum of the first chunk.
+        damaged[30] ^= 1;
+        let wrong = decode(&damaged, 1).unwrap_err();
+        assert!(
+            wrong.contains("its checksum is wrong") && wrong.ends_with("while decoding IHDR chunk."),
+            "{wrong}"
+        );
+        assert_eq!(plain(&"cut off\n\n   here\n  "), "cut off here");
         assert!(decode_mask(&grey_jpeg()).unwrap_err().contains("not a PNG, which keeps"));
         let rgb = encoded(ColorType::Rgb, BitDepth::Eight, 1, 1, &[1, 2, 3]);
         assert!(decode_mask(&rgb).unwrap_err().starts_with("is Rgb with 8 bits"));

@@ -4,7 +4,7 @@ use std::fs::read_dir;
 use std::path::{Path, PathBuf};
 
 use crate::data::LoadContext;
-use crate::data::places::places;
+use crate::data::places::{beside, places};
 use crate::diag::{At, Diag};
 
 /// Endings of files that are taken for pictures.
@@ -68,7 +68,7 @@ pub fn name(path: &Path) -> String {
 
 /// The folder that the config names: beside the config, or else where datasets are looked for.
 pub fn locate(cx: &LoadContext, path: &str, at: &At) -> Result<PathBuf, Diag> {
-    let mut tried = vec![cx.config_dir.join(path)];
+    let mut tried = vec![beside(&cx.config_dir, path)];
     if Path::new(path).is_relative() {
         tried.extend(places(cx, path));
     }

@@ -10,7 +10,7 @@ use super::folder::{Contents, ENDINGS, contents, is_picture, pictures};
 use crate::data::mistakes::Mistakes;
 use crate::data::records::Records;
 use crate::data::source::open;
-use crate::diag::{Diag, Result};
+use crate::diag::{At, Diag, Result};
 
 /// Samples in the order in which they are predicted.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +22,10 @@ pub struct Inputs {
     pub files: Vec<PathBuf>,
     /// Files of a sample: one picture, or the frames of a clip.
     pub files_each: usize,
+    /// Where a list names each sample; none of a folder, or of a file.
+    pub places: Vec<At>,
+    /// The only one was given by itself: its name says where it was found.
+    pub alone: bool,
 }
 
 impl Inputs {
@@ -30,15 +34,16 @@ impl Inputs {
     /// # Errors
     /// A folder or a list without pictures, a list's row without a file.
     pub fn pictures(input: &Path) -> Result<Option<Inputs>> {
-        let found = if input.is_dir() {
+        let alone = !input.is_dir() && is_picture(input);
+        let (names, files, places) = if input.is_dir() {
             of_folder(input)?
-        } else if is_picture(input) {
-            (vec![input.display().to_string()], vec![input.to_path_buf()])
+        } else if alone {
+            (vec![input.display().to_string()], vec![input.to_path_buf()], vec![])
         } else {
             let Some(found) = of_list(input, "file")? else { return Ok(None) };
             found
         };
-        Ok(Some(Inputs { column: "file", names: found.0, files: found.1, files_each: 1 }))
+        Ok(Some(Inputs { column: "file", names, files, files_each: 1, places, alone }))
     }
 
     /// None where the input is no folder or list: rows of pixels.
@@ -50,27 +55,36 @@ impl Inputs {
             let diag = Diag::new(format!("`{}` is one picture, but this model takes clips", input.display()));
             return Err(diag.hint("a clip is a folder of frames").into());
         }
-        let (names, clips) = if input.is_dir() {
+        let (mut files, mut mistakes) = (vec![], Mistakes::default());
+        let (names, clips, places) = if input.is_dir() {
             clips_below(input)?
         } else {
-            let Some((names, folders)) = of_list(input, "clip")? else { return Ok(None) };
-            let clips = folders.iter().map(|folder| Ok(Clip::open(folder)?.0));
-            (names, clips.collect::<Result<_, Diag>>()?)
+            let Some((names, folders, places)) = of_list(input, "clip")? else { return Ok(None) };
+            let mut clips = vec![];
+            for (folder, place) in folders.iter().zip(&places) {
+                match Clip::open(folder) {
+                    Ok((clip, _)) => clips.push(clip),
+                    Err(diag) => mistakes.push(diag.at(place)),
+                }
+            }
+            (names, clips, places)
         };
-        let (mut files, mut mistakes) = (vec![], Mistakes::default());
-        for clip in &clips {
+        mistakes.finish()?;
+        let mut mistakes = Mistakes::default();
+        for (i, clip) in clips.iter().enumerate() {
             match frames.choose(clip) {
                 Ok(chosen) => files.extend(chosen),
-                Err(diag) => mistakes.push(diag),
+                Err(diag) => mistakes.push(places.get(i).map_or(diag.clone(), |place| diag.at(place))),
             }
         }
         mistakes.finish()?;
-        Ok(Some(Inputs { column: "clip", names, files, files_each: frames.count }))
+        let files_each = frames.count;
+        Ok(Some(Inputs { column: "clip", names, files, files_each, places, alone: false }))
     }
 }
 
-/// Names and files, or folders.
-type Named<T> = (Vec<String>, Vec<T>);
+/// Names, files or folders, and where a list names them.
+type Named<T> = (Vec<String>, Vec<T>, Vec<At>);
 
 /// A path as it is below a folder.
 fn below(folder: &Path, path: &Path) -> String {
@@ -97,7 +111,7 @@ fn clips_below(folder: &Path) -> Result<Named<Clip>> {
         true => folder.display().to_string(),
         false => below(folder, &clip.folder),
     };
-    Ok((found.iter().map(name).collect(), found))
+    Ok((found.iter().map(name).collect(), found, vec![]))
 }
 
 fn of_folder(folder: &Path) -> Result<Named<PathBuf>> {
@@ -106,7 +120,7 @@ fn of_folder(folder: &Path) -> Result<Named<PathBuf>> {
         let diag = Diag::new(format!("`{}` holds no pictures", folder.display()));
         return Err(diag.hint(format!("pictures are files that end in {}", ENDINGS.join(", "))).into());
     }
-    Ok((files.iter().map(|file| below(folder, file)).collect(), files))
+    Ok((files.iter().map(|file| below(folder, file)).collect(), files, vec![]))
 }
 
 /// A column of paths in a CSV, which start at its folder; None if it has no such column.
@@ -127,6 +141,7 @@ fn of_list(list: &Path, column: &str) -> Result<Option<Named<PathBuf>>> {
         }
         found.0.push(row.cell(place).to_string());
         found.1.push(folder.join(row.cell(place)));
+        found.2.push(row.at(place));
     }
     mistakes.finish()?;
     Ok(Some(found))
@@ -151,6 +166,7 @@ mod tests {
         let listed = Inputs::pictures(&list).unwrap().unwrap();
         assert_eq!(listed.names, ["in/a.jpg", "in/b/2.png"]);
         assert_eq!(listed.files[1], picture);
+        assert!(listed.places[1].to_string().ends_with("list.csv:3:3"), "{}", listed.places[1]);
         assert_eq!((names(&rows), names(Path::new("-"))), (None, None));
         folder.write("none/x.txt", "");
         assert!(Inputs::pictures(&root.join("none")).unwrap_err().diags()[0].message.contains("no pictures"));

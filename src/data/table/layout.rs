@@ -45,6 +45,12 @@ impl Layout {
         self.used.iter().enumerate().filter(move |(_, u)| u.role == role).map(|(i, _)| i)
     }
 
+    /// Whether a feature is a target too: what is wrong with its cells is told of the target.
+    pub fn told_as_target(&self, used: &Used) -> bool {
+        let is_target = |other: &Used| other.role == Role::Target && other.column == used.column;
+        used.role == Role::Feature && self.used.iter().any(is_target)
+    }
+
     /// What a config says to make a target a class.
     pub fn classification(&self, target: &str) -> String {
         let word = Plain::Str("classification".into());
@@ -102,7 +108,7 @@ impl<'a> Roles<'a> {
                 (0..header.names.len()).filter(|i| !taken(i)).map(|i| (i, None)).collect()
             }
         };
-        if !spec.targets_as_features {
+        if !spec.in_time {
             both(&features, &targets, ["a feature", "a target"], found);
         }
         for (set, what) in [(&drop, "dropped"), (&weight, "the sample weight")] {
@@ -141,13 +147,20 @@ pub fn layout(spec: &TableSpec, scan: &Scan) -> Result<Layout> {
     }
     used.extend(roles.weight.iter().map(|(column, _)| used_as(*column, Role::Weight, Kind::Number)));
     used.extend(roles.group.iter().map(|(column, _)| used_as(*column, Role::Group, Kind::Text)));
-    for column in used.iter().filter(|u| scan.counts[u.column].is_empty()) {
+    let layout = Layout { used, width: scan.header.names.len() };
+    for column in layout.used.iter().filter(|u| scan.counts[u.column].is_empty() && !layout.told_as_target(u))
+    {
         let diag = Diag::new(format!("column `{}` has no values", column.name));
         let diag = diag.at(&scan.header.at(column.column));
-        mistakes.push(diag.hint(format!("leave it out: drop = [\"{}\"]", column.name)));
+        mistakes.push(match column.role {
+            Role::Feature if !spec.in_time => {
+                diag.hint(format!("leave it out: drop = [\"{}\"]", column.name))
+            }
+            _ => diag.hint("name another column"),
+        });
     }
     mistakes.finish()?;
-    Ok(Layout { used, width: scan.header.names.len() })
+    Ok(layout)
 }
 
 /// A column is text if most of its cells are: then the numbers in it are names too. In a column

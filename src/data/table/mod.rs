@@ -59,8 +59,9 @@ pub struct TableSpec {
     pub target: Vec<Named>,
     /// Every other column, if absent.
     pub features: Option<Vec<Named>>,
-    /// Targets may be features too: a series is forecast from its own past.
-    pub targets_as_features: bool,
+    /// Rows are points in time: a series is forecast from its own past, so that targets may be features too;
+    /// and it knows no `drop`, no `task` and no rows left out.
+    pub in_time: bool,
     pub drop: Vec<Named>,
     pub categorical: Vec<Named>,
     pub sample_weight: Option<Named>,
@@ -109,7 +110,7 @@ impl TableSpec {
         classes: &[ClassTarget],
         ragged: Mistakes,
     ) -> Result<Loaded> {
-        let rules = Rules { format: &self.format, missing: self.missing, classes };
+        let rules = Rules { format: &self.format, missing: self.missing, classes, in_time: self.in_time };
         let columns = read::read(source, layout, &rules, ragged)?;
         let name = source.path().display().to_string();
         if columns.rows == 0 {
@@ -179,7 +180,10 @@ impl TableSpec {
                     let used = &layout.used[index];
                     let diag = cannot_fit(unfit, &used.name, "normalize", self.normalize);
                     let diag = diag.at(&train.scan.header.at(used.column));
-                    mistakes.push(diag.hint(format!("drop = [\"{}\"], or normalize = \"none\"", used.name)));
+                    mistakes.push(diag.hint(match self.in_time {
+                        true => "normalize = \"none\" leaves it as it is".to_string(),
+                        false => format!("drop = [\"{}\"], or normalize = \"none\"", used.name),
+                    }));
                 }
             }
         }

@@ -34,6 +34,8 @@ pub struct Rules<'a> {
     pub missing: Missing,
     /// The targets whose classes are known.
     pub classes: &'a [ClassTarget],
+    /// As in [`super::TableSpec`].
+    pub in_time: bool,
 }
 
 impl Rules<'_> {
@@ -73,8 +75,10 @@ pub fn read(source: &Source, layout: &Layout, rules: &Rules<'_>, mut mistakes: M
                 Ok(Cell::Missing) => *drop = rules.missing == Missing::DropRow,
                 Ok(_) => (),
                 Err(wrong) => {
-                    mistakes.push_with(|| wrong.diag(&row, used, rules, layout));
                     sound = false;
+                    if !layout.told_as_target(used) {
+                        mistakes.push_with(|| wrong.diag(&row, used, rules, layout));
+                    }
                 }
             }
         }
@@ -137,27 +141,28 @@ impl Wrong {
         let (name, text) = (&used.name, row.cell(used.column));
         let (message, hint) = match self {
             Wrong::Missing => {
-                let fills = used.role == Role::Feature;
-                let ways = if fills {
-                    "\"mean\", \"median\", \"most_frequent\" or \"drop_row\""
-                } else {
-                    "\"drop_row\""
+                let say = |ways: &str| format!("say what to do: missing = {ways}");
+                let hint = match (used.role, rules.in_time) {
+                    (Role::Feature, false) => say("\"mean\", \"median\", \"most_frequent\" or \"drop_row\""),
+                    (Role::Feature, true) => say("\"mean\", \"median\" or \"most_frequent\""),
+                    (_, false) => say("\"drop_row\""),
+                    (_, true) => FORECAST.to_string(),
                 };
-                (
-                    format!("the cell of column `{name}` is missing"),
-                    format!("say what to do: missing = {ways}"),
-                )
+                (format!("the cell of column `{name}` is missing"), hint)
             }
             Wrong::NotANumber => {
                 let message = format!("`{text}` is no number, and column `{name}` holds numbers");
-                (message, not_a_number_hint(used, text, layout))
+                (message, not_a_number_hint(used, text, rules, layout))
             }
             Wrong::NotFinite => {
                 let message = format!("`{text}` in column `{name}` is not a finite number");
-                (
-                    message,
-                    format!("if it means that the value is missing: missing_values = [\"\", \"{text}\"]"),
-                )
+                let hint = match (used.role, rules.in_time) {
+                    (Role::Target, true) => FORECAST.to_string(),
+                    _ => {
+                        format!("if it means that the value is missing: missing_values = [\"\", \"{text}\"]")
+                    }
+                };
+                (message, hint)
             }
             Wrong::Negative => {
                 (format!("the sample weight `{text}` is negative"), "weights are 0 or more".to_string())
@@ -173,12 +178,16 @@ impl Wrong {
     }
 }
 
-fn not_a_number_hint(used: &Used, text: &str, layout: &Layout) -> String {
+/// Of a target of a series: its points can neither be left out nor made up.
+const FORECAST: &str = "write the number into the file: what is forecast has one at every point in time";
+
+fn not_a_number_hint(used: &Used, text: &str, rules: &Rules<'_>, layout: &Layout) -> String {
     let missing = format!("if it means that the value is missing: missing_values = [\"\", \"{text}\"]");
     match used.role {
         Role::Feature => {
             format!("if the column holds names: categorical = [\"{}\"]; {missing}", used.name)
         }
+        Role::Target if rules.in_time => FORECAST.to_string(),
         Role::Target => {
             let classification = layout.classification(&used.name);
             format!("if the column holds class names: {classification}; {missing}")

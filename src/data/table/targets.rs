@@ -91,7 +91,8 @@ impl TableSpec {
     ) -> Result<TargetEncoding, Diag> {
         let numbers = train.columns.columns[position].numbers();
         let column = fit::value(&used.name, numbers, rows, self.normalize_target).map_err(|unfit| {
-            let diag = cannot_fit(unfit, &used.name, "normalize_target", self.normalize_target);
+            let key = if self.in_time { "normalize" } else { "normalize_target" };
+            let diag = cannot_fit(unfit, &used.name, key, self.normalize_target);
             let diag = diag.at(&train.scan.header.at(used.column));
             diag.hint("a target that never changes cannot be learnt")
         })?;

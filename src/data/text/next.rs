@@ -111,7 +111,9 @@ impl DatasetSpec for NextToken {
         let vocabulary =
             Vocabulary::fit(self.tokenizer, reserved, std::iter::once(text.as_str()), self.max_tokens);
         let tokens = self.encode(&vocabulary, &text, &path)?;
-        let count = self.common.limited(tokens.len());
+        // Sequences, each with the token behind it.
+        let limit = self.common.limit.map(|n| (n - 1).saturating_mul(self.stride) + self.length + 1);
+        let count = limit.map_or(tokens.len(), |limit| limit.min(tokens.len()));
         let table = self.table(&tokens[..count]);
         let trained = match &self.common.validation {
             Validation::Split { fraction, .. } => (count as f64 * (1.0 - fraction)).floor() as usize,
@@ -187,6 +189,15 @@ mod tests {
         assert_eq!((x, y), ([1.0, 2.0, 0.0], [2.0, 0.0, 1.0]));
         assert_eq!(data.validation.unwrap().rows, [6]);
         assert!(load("abcabcabca", "sequence_length = 3, stride = 1").unwrap().train.len() == 7);
+    }
+
+    #[test]
+    fn a_limit_counts_sequences() {
+        for (keys, starts) in [("", &[0u32, 3, 6][..]), (", stride = 2", &[0, 2, 4])] {
+            let data = load(&"abc".repeat(10), &format!("sequence_length = 3, limit = 3{keys}")).unwrap();
+            assert_eq!(data.train.rows, starts, "{keys}");
+        }
+        assert_eq!(load("abcabcabca", "sequence_length = 3, limit = 9").unwrap().train.len(), 3);
     }
 
     #[test]

@@ -52,10 +52,10 @@ impl Report {
     /// Takes in a batch. Classes are judged by the largest of their units, and a single unit by
     /// whether it is above 0.5: it must be a probability.
     pub fn update(&mut self, y_true: &[f32], y_pred: &[f32]) {
-        let counts = self.output.classes_that_count();
+        let counts = self.output.row_counts();
         let true_rows = y_true.chunks_exact(self.output.row_target_width());
         let rows = true_rows.zip(y_pred.chunks_exact(self.output.units()));
-        for (y_true, y_pred) in rows.filter(|(t, _)| counts.is_none_or(|classes| t[0] < classes)) {
+        for (y_true, y_pred) in rows.filter(|(t, _)| counts(t)) {
             match &mut self.kind {
                 Kind::Classes(classes) => classes.add(y_true, y_pred),
                 Kind::Values(values) => values.add(y_true, y_pred),

@@ -9,7 +9,7 @@ fn classes(names: &[&str]) -> TargetEncoding {
 }
 
 fn output(units: usize, targets: TargetKind) -> OutputKind {
-    OutputKind { shape: Shape::batch([units]), targets }
+    OutputKind { shape: Shape::batch([units]), targets, ignore: None }
 }
 
 fn class_index(classes: usize, units: usize) -> OutputKind {
