@@ -226,6 +226,8 @@ mod tests {
         let (whole, limited) = (load(""), load(", memory_limit = 1"));
         let Rows::Files { kept, others, .. } = &limited.train.table.inputs else { panic!("files stay") };
         assert_eq!((kept.len() / 360_000, others.count()), (2, 2));
+        let held = [1, 2].map(|row| limited.train.table.inputs.holds(row));
+        assert_eq!(held, [true, false]);
         assert_eq!(samples(&limited.train), samples(&whole.train));
         assert_eq!(samples(&limited.test.unwrap()), samples(&whole.test.unwrap()));
         assert_eq!(limited.fingerprint, whole.fingerprint);

@@ -219,6 +219,11 @@ impl Rows {
         }
     }
 
+    /// Whether a row is in memory, or a file.
+    pub fn holds(&self, row: usize) -> bool {
+        !matches!(self, Rows::Files { kept, width, .. } if row >= kept.len() / width)
+    }
+
     /// Why a row could not be copied.
     fn failure(&self) -> Option<&str> {
         match self {

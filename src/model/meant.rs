@@ -134,10 +134,10 @@ fn beyond(part: &Part, rows: &Rows, columns: Range<usize>, (low, high): (f32, f3
     first(part, rows, &[columns], |x| x < low - BEYOND || x > high + BEYOND)
 }
 
-/// The first number of some columns that is so.
+/// The first number of some columns that is so, in the rows that are in memory: pictures beyond are like them.
 fn first(part: &Part, rows: &Rows, columns: &[Range<usize>], so: impl Fn(f32) -> bool) -> Option<f32> {
     let mut row = vec![0.0; rows.width()];
-    part.rows.iter().find_map(|sample| {
+    part.rows.iter().filter(|sample| rows.holds(**sample as usize)).find_map(|sample| {
         rows.copy_row(*sample as usize, &mut row);
         columns.iter().flat_map(|range| &row[range.clone()]).copied().find(|x| so(*x))
     })
