@@ -3,8 +3,8 @@
 //!
 //! `cargo bench --bench conv [-- PART_OF_A_NAME ...]`. Each kernel is first compared with its
 //! definition in f64 on one image. GFLOP/s count the definition's multiplications that meet no
-//! border, so an algorithm that needs fewer of them can exceed the peak: passes with `w.` before their
-//! names go by tiles (`kernels/winograd`), where the library takes that way.
+//! border, so an algorithm that needs fewer of them can exceed the peak. Variants: 1 directly, 2 by tiles
+//! (`kernels/winograd`), where the library takes that way.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -136,7 +136,7 @@ fn products(windows: Window, size: usize) -> Vec<(usize, usize, usize)> {
 
 fn report(name: &str, pass: &str, flops: f64, seconds: f64, peak: f64) {
     let rate = flops / seconds / 1e9;
-    println!("{name:20} {pass:16} {:9.3} ms {rate:8.1} GFLOP/s {:6.1} %", seconds * 1e3, 100.0 * rate / peak);
+    println!("{name:20} {pass:17} {:9.3} ms {rate:8.1} GFLOP/s {:6.1} %", seconds * 1e3, 100.0 * rate / peak);
 }
 
 fn window(s: &Shape) -> Window {
@@ -185,14 +185,14 @@ fn convolution(s: &Shape, peak: f64) {
             forward(x, y, &mut scratch);
         }
     });
-    report(s.name, "forward", flops, time, peak);
+    report(s.name, "1 forward", flops, time, peak);
     let time = best(|| {
         g.reverse_kernel(&Pool::new(1), &w, &mut reversed);
         for (dy, dx) in dy.chunks(output).zip(dx.chunks_mut(image)) {
             g.input_gradient(dy, &reversed, (dx, &mut scratch), Start::Zero);
         }
     });
-    report(s.name, "input gradient", flops, time, peak);
+    report(s.name, "1 input gradient", flops, time, peak);
     // As in a step: sixteen shards of images.
     let (x_shard, dy_shard) = (x.len() / 16, dy.len() / 16);
     let time = best(|| {
@@ -200,11 +200,11 @@ fn convolution(s: &Shape, peak: f64) {
             g.kernel_gradient(x, dy, (0, g.taps()), &mut dw, &mut scratch);
         }
     });
-    report(s.name, "kernel gradient", flops, time, peak);
+    report(s.name, "1 kernel gradient", flops, time, peak);
     let forward = Case { images: &x, kernel: &w, start: Start::Bias(&bias), expected: &expected_y };
     let backward = Case { images: &dy, kernel: &reversed, start: Start::Zero, expected: &expected_dx };
-    winograd(s, "w. forward", Winograd::of_outputs(&g), &forward, flops, peak);
-    winograd(s, "w. input grad.", Winograd::of_input_gradient(&g), &backward, flops, peak);
+    winograd(s, "2 forward", Winograd::of_outputs(&g), &forward, flops, peak);
+    winograd(s, "2 input gradient", Winograd::of_input_gradient(&g), &backward, flops, peak);
     let Some(by) = WinogradGradient::new(&g) else { return };
     let mut scratch = Aligned::zeroed(by.scratch_len());
     by.run(&x[..image], &dy[..output], &mut dw, &mut scratch);
@@ -214,7 +214,7 @@ fn convolution(s: &Shape, peak: f64) {
             by.run(x, dy, &mut dw, &mut scratch);
         }
     });
-    report(s.name, "w. kernel grad.", flops, time, peak);
+    report(s.name, "2 kernel gradient", flops, time, peak);
 }
 
 /// What a convolution by tiles gets, and the first image's outputs.
@@ -272,21 +272,21 @@ fn depthwise(s: &Shape, peak: f64) {
             g.forward(x, &w, &[], 0..g.rows.output, (y, &mut scratch));
         }
     });
-    report(s.name, "forward", flops, time, peak);
+    report(s.name, "1 forward", flops, time, peak);
     g.reverse_kernel(&w, &mut reversed);
     let time = best(|| {
         for (dy, dx) in dy.chunks(output).zip(dx.chunks_mut(image)) {
             g.input_gradient(dy, &reversed, dx, false, &mut scratch);
         }
     });
-    report(s.name, "input gradient", flops, time, peak);
+    report(s.name, "1 input gradient", flops, time, peak);
     let time = best(|| {
         for (i, (x, dy)) in x.chunks(image).zip(dy.chunks(output)).enumerate() {
             let x = g.padded(x, 0..g.rows.output, &mut scratch);
             g.kernel_gradient(x, dy, &mut dw, i > 0);
         }
     });
-    report(s.name, "kernel gradient", flops, time, peak);
+    report(s.name, "1 kernel gradient", flops, time, peak);
 }
 
 fn main() {
