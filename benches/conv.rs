@@ -6,8 +6,7 @@
 //! border, so an algorithm that needs fewer of them can exceed the peak. Variants: 1 directly, 2 by tiles
 //! (`kernels/winograd`), where the library takes that way.
 
-use std::hint::black_box;
-use std::time::Instant;
+mod measure;
 
 use nntrain::kernels::aligned::Aligned;
 use nntrain::kernels::conv::Geometry;
@@ -15,9 +14,10 @@ use nntrain::kernels::depthwise;
 use nntrain::kernels::gemm::{Start, as_is};
 use nntrain::kernels::isa::isa;
 use nntrain::kernels::par::Pool;
-use nntrain::kernels::peak::multiply_adds;
 use nntrain::kernels::winograd::{Winograd, WinogradGradient};
 use nntrain::shape::{Padding, Window};
+
+use measure::{best, numbers, peak};
 
 struct Shape {
     name: &'static str,
@@ -80,36 +80,6 @@ const DEPTHWISE: &[Shape] = &[
     shape("depthwise 32", 32, (32, 32), (3, 1), Padding::Same),
     shape("depthwise 64 /2", 16, (64, 64), (3, 2), Padding::Same),
 ];
-
-/// Shortest time of a run, in seconds: over at least five runs and a tenth of a second.
-fn best(mut f: impl FnMut()) -> f64 {
-    let (mut best, mut spent, mut runs) = (f64::INFINITY, 0.0, 0);
-    while runs < 5 || spent < 0.1 {
-        let start = Instant::now();
-        f();
-        let time = start.elapsed().as_secs_f64();
-        best = best.min(time);
-        spent += time;
-        runs += 1;
-    }
-    best
-}
-
-/// GFLOP/s of one core's multiply-adds in registers.
-fn peak() -> f64 {
-    const ROUNDS: usize = 1_000_000;
-    let mut flops = 0.0;
-    let time = best(|| flops = multiply_adds(isa(), black_box(ROUNDS)));
-    flops / time / 1e9
-}
-
-fn numbers(len: usize, seed: usize) -> Aligned {
-    let mut out = Aligned::zeroed(len);
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = ((i * 2_654_435_761 + seed * 40_503) % 2003) as f32 / 1001.0 - 1.0;
-    }
-    out
-}
 
 /// Largest difference from the definition's numbers, of which the largest is at most 1e-4 as much.
 fn check(what: &str, ours: &[f32], expected: &[f64]) {

@@ -5,14 +5,14 @@
 //! tiles on one thread, 2 the same on all threads, against the peak of as many. Each is first compared with the
 //! definition in f64.
 
-use std::hint::black_box;
-use std::time::Instant;
+mod measure;
 
 use nntrain::kernels::aligned::Aligned;
 use nntrain::kernels::gemm::{Product, Start, as_is};
 use nntrain::kernels::isa::isa;
 use nntrain::kernels::par::Pool;
-use nntrain::kernels::peak::multiply_adds;
+
+use measure::{best, numbers, peak};
 
 /// Name, rows and columns of C, and what is summed over.
 const SHAPES: &[(&str, [usize; 3])] = &[
@@ -29,36 +29,6 @@ const SHAPES: &[(&str, [usize; 3])] = &[
 /// The same with A transposed: gradients of kernels.
 const TRANSPOSED: &[(&str, [usize; 3])] =
     &[("mlp hidden dW", [784, 128, 32]), ("vit feed forward dW", [64, 256, 2176])];
-
-/// Shortest time of a run, in seconds: over at least five runs and a tenth of a second.
-fn best(mut f: impl FnMut()) -> f64 {
-    let (mut best, mut spent, mut runs) = (f64::INFINITY, 0.0, 0);
-    while runs < 5 || spent < 0.1 {
-        let start = Instant::now();
-        f();
-        let time = start.elapsed().as_secs_f64();
-        best = best.min(time);
-        spent += time;
-        runs += 1;
-    }
-    best
-}
-
-/// GFLOP/s of one core's multiply-adds in registers.
-fn peak() -> f64 {
-    const ROUNDS: usize = 1_000_000;
-    let mut flops = 0.0;
-    let time = best(|| flops = multiply_adds(isa(), black_box(ROUNDS)));
-    flops / time / 1e9
-}
-
-fn numbers(len: usize, seed: usize) -> Aligned {
-    let mut out = Aligned::zeroed(len);
-    for (i, out) in out.iter_mut().enumerate() {
-        *out = ((i * 2_654_435_761 + seed * 40_503) % 2003) as f32 / 1001.0 - 1.0;
-    }
-    out
-}
 
 /// `C = A B` by its definition.
 fn definition(p: &Product, a: &[f32], b: &[f32], c: &mut [f32]) {

@@ -127,7 +127,7 @@ pub fn softplus<const FUSED: bool>(x: f32) -> f32 {
     (if x > 0.0 { x } else { 0.0 }) + ln_1p(exp::<FUSED>(-x.abs()))
 }
 
-/// tanh::<FUSED>(ln(1 + e^x)), error below 4 ulp: a ratio of sums of positive numbers.
+/// tanh(ln(1 + e^x)), error below 4 ulp: a ratio of sums of positive numbers.
 #[inline(always)]
 pub fn tanh_softplus<const FUSED: bool>(x: f32) -> f32 {
     let n = exp::<FUSED>(-x.abs());
