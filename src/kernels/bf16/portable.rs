@@ -39,9 +39,8 @@ pub unsafe fn run(rows: usize, _vectors: usize, t: &Tile) {
             unsafe {
                 let c = t.c.add(r * p.c_row + j);
                 let mut sum = match t.start {
-                    TileStart::Zero => 0.0,
+                    TileStart::Zero | TileStart::C => 0.0,
                     TileStart::Bias(bias) => *bias.add(j),
-                    TileStart::C => *c,
                 };
                 for (i1, i2) in (0..n1).flat_map(|i1| (0..n2).map(move |i2| (i1, i2))) {
                     for k in 0..p.k {
@@ -50,7 +49,10 @@ pub unsafe fn run(rows: usize, _vectors: usize, t: &Tile) {
                         sum = dot(sum, a, b);
                     }
                 }
-                *c = sum;
+                *c = match t.start {
+                    TileStart::C => sum + *c,
+                    _ => sum,
+                };
             }
         }
     }

@@ -65,6 +65,8 @@ pub(super) struct Tile<'a> {
     pub start: TileStart,
 }
 
+/// What is added to the sums: before their first term, but C behind their last, so that it may take its time
+/// to come from memory.
 #[derive(Clone, Copy)]
 pub(super) enum TileStart {
     Zero,

@@ -138,7 +138,7 @@ unsafe fn tile<const MR: usize, const NV: usize, const UNIT: bool>(t: &Tile) {
                 match t.start {
                     TileStart::Zero => {}
                     TileStart::Bias(bias) => *a = _mm512_maskz_loadu_ps(mask(v), bias.add(v * 16)),
-                    TileStart::C => *a = _mm512_maskz_loadu_ps(mask(v), t.c.add(r * p.c_row + v * 16)),
+                    TileStart::C => await_line(t.c.add(r * p.c_row + v * 16)),
                 }
             }
         }
@@ -163,9 +163,12 @@ unsafe fn tile<const MR: usize, const NV: usize, const UNIT: bool>(t: &Tile) {
                 }
             }
         }
-        for (r, row) in acc.iter().enumerate() {
-            for (v, sum) in row.iter().enumerate() {
+        for (r, row) in acc.iter_mut().enumerate() {
+            for (v, sum) in row.iter_mut().enumerate() {
                 let c = t.c.add(r * p.c_row + v * 16);
+                if let TileStart::C = t.start {
+                    *sum = _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(mask(v), c));
+                }
                 if v + 1 < NV || whole {
                     _mm512_storeu_ps(c, *sum);
                 } else {
@@ -199,7 +202,7 @@ unsafe fn sliding<const MR: usize>(t: &Tile) {
             match t.start {
                 TileStart::Zero => {}
                 TileStart::Bias(bias) => *a = _mm512_maskz_loadu_ps(columns, bias),
-                TileStart::C => *a = _mm512_maskz_loadu_ps(columns, t.c.add(r * p.c_row)),
+                TileStart::C => await_line(t.c.add(r * p.c_row)),
             }
         }
         let [(n1, a1, b1), (_, _, b2)] = p.taps;
@@ -222,8 +225,11 @@ unsafe fn sliding<const MR: usize>(t: &Tile) {
                 b = b.wrapping_add(p.b_k);
             }
         }
-        for (r, sum) in acc.iter().enumerate() {
+        for (r, sum) in acc.iter_mut().enumerate() {
             let c = t.c.add(r * p.c_row);
+            if let TileStart::C = t.start {
+                *sum = _mm512_add_ps(*sum, _mm512_maskz_loadu_ps(columns, c));
+            }
             if p.n == 16 {
                 _mm512_storeu_ps(c, *sum);
             } else {
@@ -231,6 +237,15 @@ unsafe fn sliding<const MR: usize>(t: &Tile) {
             }
         }
     }
+}
+
+/// Asks for the line of a result that will be added to: without this, every tile would begin or end by
+/// waiting for main memory.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn await_line(c: *const f32) {
+    // SAFETY: a hint reads nothing, wherever it points.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(c.cast::<i8>()) }
 }
 
 /// The same bits as pairs.
