@@ -7,14 +7,17 @@ use std::collections::HashMap;
 use crate::compile::Want;
 use crate::compile::program::Role;
 use crate::graph::node::Origin;
-use crate::graph::{Bits, Graph, Params, Scratch, Var};
+use crate::graph::{Bits, Graph, Params, Scratch, Value, Var};
+use crate::kernels::number::Storage;
 
 /// A buffer of the arena, before it has a place.
 #[derive(Clone, Debug)]
 pub struct Draft {
     pub role: Role,
+    /// Words for each sample, and in all.
     pub per_sample: usize,
     pub fixed: usize,
+    pub storage: Storage,
 }
 
 /// Where a step finds something: in the arena, or at a parameter's place.
@@ -147,14 +150,17 @@ impl Planner<'_> {
     }
 
     fn new_buffer(&mut self, role: Role, per_sample: usize, fixed: usize) -> usize {
-        self.buffers.push(Draft { role, per_sample, fixed });
+        self.buffers.push(Draft { role, per_sample, fixed, storage: Storage::F32 });
         self.buffers.len() - 1
     }
 
-    /// Size of a value as numbers per sample and in all.
-    fn size(&self, var: Var) -> (usize, usize) {
-        let shape = self.graph.shape(var);
-        if shape.batched { (shape.size(), 0) } else { (0, shape.size()) }
+    /// A buffer for a root value's numbers or their gradient.
+    fn buffer_of(&mut self, role: Role, root: Var) -> usize {
+        let (shape, storage) = (self.graph.shape(root), self.graph.values[root.0].storage);
+        let words = storage.words(shape.size());
+        let (per_sample, fixed) = if shape.batched { (words, 0) } else { (0, words) };
+        self.buffers.push(Draft { role, per_sample, fixed, storage });
+        self.buffers.len() - 1
     }
 
     fn value_buffer(&mut self, var: Var) -> usize {
@@ -162,8 +168,7 @@ impl Planner<'_> {
         if let Some(buffer) = self.values.get(&root) {
             return *buffer;
         }
-        let (per_sample, fixed) = self.size(root);
-        let buffer = self.new_buffer(Role::Value(root), per_sample, fixed);
+        let buffer = self.buffer_of(Role::Value(root), root);
         self.values.insert(root, buffer);
         buffer
     }
@@ -179,17 +184,15 @@ impl Planner<'_> {
     fn gradient_of(&mut self, root: Var) -> Place {
         match self.graph.values[root.0].origin {
             Origin::Param(p) => Place::ParamGrad(p),
-            _ => {
-                let (per_sample, fixed) = self.size(root);
-                Place::Buffer(self.new_buffer(Role::Gradient(root), per_sample, fixed))
-            }
+            _ => Place::Buffer(self.buffer_of(Role::Gradient(root), root)),
         }
     }
 
     /// Whether a value's first gradient may be where `left` is: a parameter's has a place of its own.
     fn takes(&self, root: Var, left: Place) -> bool {
-        let param = matches!(self.graph.values[root.0].origin, Origin::Param(_));
-        !param && matches!(left, Place::Buffer(_))
+        let Value { origin, storage, .. } = &self.graph.values[root.0];
+        let fits = |left: usize| self.buffers[left].storage == *storage;
+        !matches!(origin, Origin::Param(_)) && matches!(left, Place::Buffer(left) if fits(left))
     }
 
     fn scratch(&mut self, need: Scratch) -> Option<Place> {
@@ -246,8 +249,7 @@ impl Planner<'_> {
                     place
                 }
                 (Some(into), _) => {
-                    let (per_sample, fixed) = self.size(root);
-                    let from = Place::Buffer(self.new_buffer(Role::Partial, per_sample, fixed));
+                    let from = Place::Buffer(self.buffer_of(Role::Partial, root));
                     later.push(DraftStep::Accumulate { into, from });
                     from
                 }

@@ -6,6 +6,7 @@ use crate::compile::program::{BackwardStep, Buffer, ForwardStep, Program, Step};
 use crate::graph::Graph;
 use crate::graph::param::Layout;
 use crate::kernels::aligned::round_up;
+use crate::kernels::number::Storage;
 use crate::kernels::views::{Slot, Space};
 
 /// Gives every buffer its offset and makes the program.
@@ -20,10 +21,11 @@ pub fn place(graph: Graph, layout: &Layout, want: &Want, plan: Plan) -> Program 
         offset: offsets[b],
         per_sample: plan.buffers[b].per_sample,
         fixed: plan.buffers[b].fixed,
+        storage: plan.buffers[b].storage,
     };
     let param_slot = |space, p: usize| {
         let range = &layout.ranges[p];
-        Slot { space, offset: range.start, per_sample: 0, fixed: range.len() }
+        Slot { space, offset: range.start, per_sample: 0, fixed: range.len(), storage: Storage::F32 }
     };
     let slot = |place: Place| match place {
         Place::Buffer(b) => buffer_slot(b),

@@ -1,10 +1,11 @@
-//! From a graph to a program: fusion, derived backward pass, memory plan.
+//! From a graph to a program: fusion, how values are stored, derived backward pass, memory plan.
 //!
 //! Knows the trait `Op` and no concrete op. Everything here happens once, before the first batch.
 
 mod autodiff;
 mod fuse;
 mod memory;
+mod narrow;
 pub mod program;
 mod verify;
 pub mod work;
@@ -35,10 +36,11 @@ pub struct Want {
 /// Compiles a graph.
 pub fn compile(mut graph: Graph, params: &Params, want: &Want) -> Program {
     fuse::fuse(&mut graph, want);
+    narrow::narrow(&mut graph, want);
     compile_as_is(graph, params, want)
 }
 
-/// Compiles without fusion: what the fused program is compared with in tests.
+/// Compiles without fusion, and with all numbers in f32: what the program is compared with in tests.
 pub fn compile_as_is(graph: Graph, params: &Params, want: &Want) -> Program {
     let plan = autodiff::schedule(&graph, params, want);
     let program = memory::place(graph, &params.layout(), want, plan);

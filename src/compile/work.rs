@@ -148,6 +148,7 @@ mod tests {
     use crate::compile::{Want, compile};
     use crate::graph::{Builder, Mode, Params};
     use crate::initializers;
+    use crate::kernels::number::Storage;
     use crate::kernels::views::Space;
     use crate::ops::function::Relu;
     use crate::ops::map::Map;
@@ -214,7 +215,13 @@ mod tests {
 
     #[test]
     fn what_was_touched_long_ago_is_far_away() {
-        let slot = |offset, numbers| Slot { space: Space::Arena, offset, per_sample: 0, fixed: numbers };
+        let slot = |offset, numbers| Slot {
+            space: Space::Arena,
+            offset,
+            per_sample: 0,
+            fixed: numbers,
+            storage: Storage::F32,
+        };
         let (a, b, c) = (slot(0, 10), slot(16, 20), slot(48, 30));
         let both = slot(0, 40);
         let mut recent = Recent { n: 1, between: 1000, slots: vec![] };

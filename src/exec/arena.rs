@@ -4,6 +4,7 @@
 use crate::compile::program::{Program, Step};
 use crate::graph::{Backward, Ctx, Forward};
 use crate::kernels::aligned::Aligned;
+use crate::kernels::number::{Bf16, Number, Storage};
 use crate::kernels::par::for_pieces;
 use crate::kernels::views::{Blocks, Views};
 
@@ -16,9 +17,9 @@ pub struct Memory {
 }
 
 simd! {
-    fn add_into(into: &mut [f32], from: &[f32]) {
+    fn add_into<T: Number>(into: &mut [T], from: &[T]) {
         for (a, b) in into.iter_mut().zip(from) {
-            *a += b;
+            *a = T::nearest(a.get() + b.get());
         }
     }
 }
@@ -82,10 +83,13 @@ unsafe fn run(program: &Program, step: &Step, blocks: Blocks<'_>, cx: &Ctx<'_>) 
             // SAFETY: see above.
             unsafe { blocks.write(into, n) }.fill(weight / n as f32);
         }
-        Step::Accumulate { into, from } => {
+        Step::Accumulate { into: slot, from } => {
             // SAFETY: see above.
-            let (into, from) = unsafe { (blocks.write(into, n), blocks.read(from, n)) };
-            for_pieces(cx.pool, into, |range, into| add_into(into, &from[range]));
+            let (into, from) = unsafe { (blocks.write(slot, n), blocks.read(from, n)) };
+            for_pieces(cx.pool, into, |range, into| match slot.storage {
+                Storage::F32 => add_into(into, &from[range]),
+                Storage::Bf16 => add_into(Bf16::of_mut(into), Bf16::of(&from[range])),
+            });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A set of programs over one parameter block and one arena.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::graph::{Ctx, Penalty};
 use crate::kernels::aligned::Aligned;
 use crate::kernels::par::Pool;
 use crate::kernels::sum;
+use crate::kernels::views::Slot;
 
 /// Everything that a run computes with. After `new` nothing is allocated.
 #[derive(Debug)]
@@ -133,14 +135,22 @@ impl Session {
 
     /// Runs the forward steps one by one and calls `look` after each with the layer's path and its
     /// outputs: for finding where a number went wrong.
-    pub fn replay(&mut self, program: usize, n: usize, step: u32, mut look: impl FnMut(&str, &[&[f32]])) {
+    pub fn replay(
+        &mut self,
+        program: usize,
+        n: usize,
+        step: u32,
+        mut look: impl FnMut(&str, &[Cow<'_, [f32]>]),
+    ) {
         let plan = &self.programs[program];
         let cx = Ctx { pool: &self.pool, batch: n, step };
         for index in 0..plan.backward_start {
             run_step(plan, index, &mut self.memory, &cx);
             if let crate::compile::Step::Forward(s) = &plan.steps[index] {
-                let outputs = s.y.iter().flatten().map(|s| &self.memory.arena[s.offset..s.offset + s.len(n)]);
-                look(&plan.nodes[s.node].layer, &outputs.collect::<Vec<_>>());
+                let words = |s: &Slot| &self.memory.arena[s.offset..s.offset + s.len(n)];
+                let outputs = s.y.iter().flatten().map(|s| s.storage.widened(words(s)));
+                let outputs: Vec<Cow<'_, [f32]>> = outputs.collect();
+                look(&plan.nodes[s.node].layer, &outputs);
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::graph::op::{Bits, Mismatch, Op, op_stream};
 use crate::graph::param::{Init, ParamDecl, Params, Penalty};
 use crate::graph::per_step::{self, PerStep};
 use crate::graph::precision::Precision;
+use crate::kernels::number::Storage;
 use crate::rng::Stream;
 use crate::shape::Shape;
 
@@ -392,7 +393,7 @@ impl<'a> Builder<'a> {
     }
 
     fn value(&mut self, shape: Shape, origin: Origin) -> Var {
-        self.graph.values.push(Value { shape, origin });
+        self.graph.values.push(Value { shape, origin, storage: Storage::F32 });
         Var(self.graph.values.len() - 1)
     }
 }

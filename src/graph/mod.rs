@@ -11,6 +11,6 @@ pub mod twin;
 
 pub use build::{Builder, Mode, check_size};
 pub use node::{Fused, Graph, Node, Value, Var};
-pub use op::{Backward, Bits, Ctx, Forward, Grad, Mismatch, Op, Scratch, Signature};
+pub use op::{Backward, Bits, Ctx, Forward, Grad, Mismatch, Narrow, Op, Scratch, Signature};
 pub use param::{Init, ParamDecl, Params, Penalty};
 pub use precision::Precision;

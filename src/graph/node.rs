@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::graph::op::{Op, Signature};
+use crate::kernels::number::Storage;
 use crate::shape::Shape;
 
 /// A value of the graph.
@@ -26,6 +27,8 @@ pub enum Origin {
 pub struct Value {
     pub shape: Shape,
     pub origin: Origin,
+    /// How it is stored, and its gradient: decided when the graph is compiled.
+    pub storage: Storage,
 }
 
 #[derive(Clone, Debug)]

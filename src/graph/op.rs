@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fmt::Debug;
 
+use crate::kernels::number::Number;
 use crate::kernels::par::Pool;
 use crate::kernels::views::Views;
 use crate::rng::Stream;
@@ -102,6 +103,19 @@ pub struct Signature {
     /// Inputs of the first output's shape whose gradient `backward` leaves in its `dy`, where it gets
     /// no `dx` for it: one of them may take that buffer over.
     pub left_in_dy: Bits,
+    /// Inputs and outputs that the op can do with in bfloat16, with their gradients.
+    pub narrow: Narrow,
+}
+
+/// Which of an op's inputs and outputs may be stored as bfloat16.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Narrow {
+    pub x: Bits,
+    pub y: Bits,
+    /// All of them or none.
+    pub together: bool,
+    /// Whether the op would round them anyway: then it is what makes them worth storing so.
+    pub rounds: bool,
 }
 
 impl Signature {
@@ -118,6 +132,7 @@ impl Signature {
             notes: 0,
             adds: false,
             left_in_dy: Bits::NONE,
+            narrow: Narrow::default(),
         }
     }
 
@@ -181,11 +196,22 @@ pub struct Forward<'a> {
 
 impl<'a> Forward<'a> {
     pub fn x(&self, i: usize) -> &'a [f32] {
-        self.x.read(i)
+        self.x_as(i)
+    }
+
+    /// An input that may be `narrow`, as what it is stored in.
+    pub fn x_as<T: Number>(&self, i: usize) -> &'a [T] {
+        check::<T>(&self.x, i);
+        T::of(self.x.read(i))
     }
 
     pub fn y(&self, i: usize) -> &'a mut [f32] {
-        self.y.write(i).expect("every output has a buffer")
+        self.y_as(i)
+    }
+
+    pub fn y_as<T: Number>(&self, i: usize) -> &'a mut [T] {
+        check::<T>(&self.y, i);
+        T::of_mut(self.y.write(i).expect("every output has a buffer"))
     }
 
     pub fn update(&self, i: usize) -> &'a mut [f32] {
@@ -214,9 +240,14 @@ pub struct Backward<'a> {
     pub notes: Views<'a>,
 }
 
+/// No op takes bfloat16 for f32.
+fn check<T: Number>(views: &Views<'_>, i: usize) {
+    assert_eq!(views.storage(i), T::STORAGE, "the op did not ask how buffer {i} is stored");
+}
+
 /// Where an input's gradient goes.
-pub struct Grad<'a> {
-    pub buf: &'a mut [f32],
+pub struct Grad<'a, T = f32> {
+    pub buf: &'a mut [T],
     /// Add to what is there. Only ever true for ops whose signature says `adds`.
     pub add: bool,
 }
@@ -224,18 +255,34 @@ pub struct Grad<'a> {
 impl<'a> Backward<'a> {
     /// An input kept for the backward pass.
     pub fn x(&self, i: usize) -> &'a [f32] {
-        self.x.read(i)
+        self.x_as(i)
+    }
+
+    pub fn x_as<T: Number>(&self, i: usize) -> &'a [T] {
+        check::<T>(&self.x, i);
+        T::of(self.x.read(i))
     }
 
     /// An output kept for the backward pass.
     pub fn y(&self, i: usize) -> &'a [f32] {
-        self.y.read(i)
+        self.y_as(i)
+    }
+
+    pub fn y_as<T: Number>(&self, i: usize) -> &'a [T] {
+        check::<T>(&self.y, i);
+        T::of(self.y.read(i))
     }
 
     /// The gradient of output `i`; it is read by nobody else, so it may be worked on in place.
     /// `None` if nothing depends on that output.
     pub fn dy(&self, i: usize) -> Option<&'a mut [f32]> {
-        self.dy.write(i)
+        self.dy_as(i)
+    }
+
+    pub fn dy_as<T: Number>(&self, i: usize) -> Option<&'a mut [T]> {
+        let buf = self.dy.write(i)?;
+        check::<T>(&self.dy, i);
+        Some(T::of_mut(buf))
     }
 
     /// The gradient of the first output, for ops that have one.
@@ -246,7 +293,13 @@ impl<'a> Backward<'a> {
     /// `None` if nobody wants the gradient of input `i`, or it is to stay in `dy`
     /// ([`Signature::left_in_dy`]).
     pub fn dx(&self, i: usize) -> Option<Grad<'a>> {
-        self.dx.write(i).map(|buf| Grad { buf, add: self.add.has(i) })
+        self.dx_as(i)
+    }
+
+    pub fn dx_as<T: Number>(&self, i: usize) -> Option<Grad<'a, T>> {
+        let buf = self.dx.write(i)?;
+        check::<T>(&self.dx, i);
+        Some(Grad { buf: T::of_mut(buf), add: self.add.has(i) })
     }
 
     pub fn scratch(&self) -> &'a mut [f32] {

@@ -62,21 +62,21 @@ pub fn isa() -> Isa {
 /// `FUSED` (`kernels/math.rs`), which the body finds there: then all sets that can give the same bits.
 #[macro_export]
 macro_rules! simd {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident $(<$generic:ident: $bound:path>)? ($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident $(<$($generic:ident: $bound:path),+>)? ($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
         #[allow(unsafe_code)]
-        $vis fn $name $(<$generic: $bound>)? ($($arg: $type),*) {
+        $vis fn $name $(<$($generic: $bound),+>)? ($($arg: $type),*) {
             #[allow(clippy::too_many_arguments)]
             #[inline(always)]
-            fn body<const FUSED: bool $(, $generic: $bound)?> ($($arg: $type),*) $body
+            fn body<const FUSED: bool $($(, $generic: $bound)+)?> ($($arg: $type),*) $body
             #[cfg(target_arch = "x86_64")]
             {
                 #[allow(clippy::too_many_arguments)]
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                fn avx512 $(<$generic: $bound>)? ($($arg: $type),*) { body::<true $(, $generic)?>($($arg),*) }
+                fn avx512 $(<$($generic: $bound),+>)? ($($arg: $type),*) { body::<true $($(, $generic)+)?>($($arg),*) }
                 #[allow(clippy::too_many_arguments)]
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2 $(<$generic: $bound>)? ($($arg: $type),*) { body::<true $(, $generic)?>($($arg),*) }
+                fn avx2 $(<$($generic: $bound),+>)? ($($arg: $type),*) { body::<true $($(, $generic)+)?>($($arg),*) }
                 match $crate::kernels::isa::isa() {
                     // SAFETY: `isa` returns only what the machine has.
                     $crate::kernels::isa::Isa::Avx512 => return unsafe { avx512($($arg),*) },
@@ -85,7 +85,7 @@ macro_rules! simd {
                     _ => {}
                 }
             }
-            body::<{ cfg!(target_arch = "aarch64") } $(, $generic)?>($($arg),*)
+            body::<{ cfg!(target_arch = "aarch64") } $($(, $generic)+)?>($($arg),*)
         }
     };
 }

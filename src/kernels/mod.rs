@@ -14,6 +14,7 @@ pub mod gemm;
 #[cfg(all(test, unix))]
 pub mod guarded;
 pub mod math;
+pub mod number;
 pub mod pairs;
 pub mod par;
 pub mod peak;

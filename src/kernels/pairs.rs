@@ -7,11 +7,11 @@ use crate::kernels::par::{Pool, Split};
 ///
 /// # Panics
 /// If the numbers of chunks differ.
-pub fn for_chunk_pairs<T: Send>(
+pub fn for_chunk_pairs<T: Send, U: Send>(
     pool: &Pool,
     (a, a_chunk): (&mut [T], usize),
-    (b, b_chunk): (&mut [T], usize),
-    f: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+    (b, b_chunk): (&mut [U], usize),
+    f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
 ) {
     let chunks = a.len().div_ceil(a_chunk);
     assert_eq!(chunks, b.len().div_ceil(b_chunk), "as many chunks of one slice as of the other");

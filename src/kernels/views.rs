@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
+use crate::kernels::number::Storage;
+
 /// The three blocks that a program's offsets refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Space {
@@ -14,13 +16,14 @@ pub enum Space {
     Grads,
 }
 
-/// A part of a block: `per_sample` numbers for each sample of the batch, and `fixed` more.
+/// A part of a block: `per_sample` words of an f32 for each sample of the batch, and `fixed` more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     pub space: Space,
     pub offset: usize,
     pub per_sample: usize,
     pub fixed: usize,
+    pub storage: Storage,
 }
 
 impl Slot {
@@ -116,6 +119,12 @@ impl<'a> Views<'a> {
         self.slots[i].is_some()
     }
 
+    /// How the numbers of the buffer at this position are stored.
+    pub fn storage(&self, i: usize) -> Storage {
+        self.slots[i].as_ref().map_or(Storage::F32, |slot| slot.storage)
+    }
+
+    /// The buffer's words, whatever they hold.
     pub fn read(&self, i: usize) -> &'a [f32] {
         let slot = self.slots[i].as_ref().expect("the op declared that it reads this");
         assert!(self.taken.get() >> i & 1 == 0, "buffer {i} is being written");
@@ -124,7 +133,7 @@ impl<'a> Views<'a> {
         unsafe { self.blocks.read(slot, self.n) }
     }
 
-    /// The buffer for writing; `None` where nobody wants it.
+    /// The buffer's words for writing; `None` where nobody wants it.
     pub fn write(&self, i: usize) -> Option<&'a mut [f32]> {
         let slot = self.slots[i].as_ref()?;
         let out = self.taken.get() | self.lent.get();
@@ -140,7 +149,7 @@ mod tests {
     use super::*;
 
     fn slot(offset: usize, per_sample: usize) -> Option<Slot> {
-        Some(Slot { space: Space::Arena, offset, per_sample, fixed: 0 })
+        Some(Slot { space: Space::Arena, offset, per_sample, fixed: 0, storage: Storage::F32 })
     }
 
     #[test]

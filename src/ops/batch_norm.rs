@@ -7,10 +7,10 @@
 //! Two passes over x: the sums are taken of x less a mean of its first rows, so that the variance
 //! is no small difference of large numbers.
 
-use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Op, Scratch, Signature};
-use crate::kernels::par::{Pool, for_pieces};
-use crate::ops::channel_sums::{ChannelSums, Walk, moments};
-use crate::ops::merge::share;
+use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Narrow, Op, Scratch, Signature};
+use crate::kernels::number::{self, Bf16, Number, Storage, narrow};
+use crate::kernels::par::{Pool, for_chunks};
+use crate::ops::channel_sums::{BLOCK, ChannelSums, Walk, moments};
 use crate::ops::normalized::{Known, Tail};
 use crate::shape::Shape;
 
@@ -76,19 +76,23 @@ impl Form {
         inputs.extend(self.addend());
         signature = signature.differentiable(&inputs);
         signature.adds = true;
-        signature.left_in_dy = Bits::of(&self.addend().into_iter().collect::<Vec<_>>());
+        let addend: Vec<usize> = self.addend().into_iter().collect();
+        signature.left_in_dy = Bits::of(&addend);
+        let x = Bits::of(&[&[0], &addend[..]].concat());
+        signature.narrow = Narrow { x, y: Bits::first(1), together: true, rounds: false };
         Ok(signature)
     }
 
-    /// Mean, `gamma inverse` and beta as long rows, with x.
-    pub fn known<'a>(
+    /// Mean, `gamma inverse` and beta as long rows, with x; `weight` is an input of `[C]`.
+    pub fn known<'a, T: Number>(
         &self,
         walk: Walk,
-        x: impl Fn(usize) -> &'a [f32],
+        x: &'a [T],
+        weight: impl Fn(usize) -> &'a [f32],
         (mean, inverse): (&[f32], &[f32]),
         [long_mean, a, b]: [&'a mut [f32]; 3],
-    ) -> Known<'a> {
-        let (scales, moves) = (self.gamma().map(&x), self.beta().map(&x));
+    ) -> Known<'a, T> {
+        let (scales, moves) = (self.gamma().map(&weight), self.beta().map(&weight));
         walk.spread(mean, long_mean);
         for c in 0..self.channels {
             a[c] = inverse[c] * scales.map_or(1.0, |g| g[c]);
@@ -96,7 +100,7 @@ impl Form {
         }
         walk.repeat(a);
         walk.repeat(b);
-        Known { x: x(0), mean: long_mean, a, b }
+        Known { x, mean: long_mean, a, b }
     }
 
     /// Gradients of gamma and beta from the sums of dz and `dz (x - mean)`.
@@ -116,9 +120,12 @@ impl Form {
     }
 
     /// The gradient of what is added, `dz`, where it cannot stay in its place.
-    pub fn addend_gradient(&self, io: &Backward<'_>, pool: &Pool, dz: &[f32]) {
-        if let Some(ds) = self.addend().and_then(|i| io.dx(i)) {
-            for_pieces(pool, ds.buf, |range, buf| share(1.0, &dz[range], buf, ds.add));
+    pub fn addend_gradient<T: Number>(&self, io: &Backward<'_>, pool: &Pool, dz: &[T]) {
+        if let Some(ds) = self.addend().and_then(|i| io.dx_as::<T>(i)) {
+            for_chunks(pool, ds.buf, BLOCK, |c, buf| {
+                let dz = &dz[c * BLOCK..][..buf.len()];
+                T::look::<BLOCK, _>(dz, |dz| if ds.add { number::add(dz, buf) } else { narrow(dz, buf) });
+            });
         }
     }
 
@@ -156,38 +163,20 @@ pub struct BatchNorm {
 
 simd! {
     /// Column means of a few rows.
-    fn means(x: &[f32], out: &mut [f32]) {
+    fn means<T: Number>(x: &[T], out: &mut [f32]) {
         out.fill(0.0);
         let mut rows = 0.0;
         for row in x.chunks_exact(out.len()) {
-            out.iter_mut().zip(row).for_each(|(o, x)| *o += x);
+            out.iter_mut().zip(row).for_each(|(o, x)| *o += x.get());
             rows += 1.0;
         }
         out.iter_mut().for_each(|o| *o /= rows);
     }
 }
 
-impl Op for BatchNorm {
-    fn name(&self) -> &'static str {
-        "batch_norm"
-    }
-
-    fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
-        let mut signature = self.form.signature(x)?;
-        let channels = self.form.channels;
-        // Mean and inverse standard deviation of the batch, for the backward pass.
-        signature.y.extend([Shape::fixed([channels]), Shape::fixed([channels])]);
-        signature = signature.keep_y(if self.form.tail.keeps_output() { &[0, 1, 2] } else { &[1, 2] });
-        signature.updates = Bits::of(&[self.form.moving(), self.form.moving() + 1]);
-        let walk = Walk::new(channels);
-        let fixed = walk.sums_scratch() + 5 * walk.period;
-        signature.forward_scratch = Scratch { fixed, ..Scratch::default() };
-        signature.backward_scratch = signature.forward_scratch;
-        Ok(signature)
-    }
-
-    fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
-        let (x, channels, walk) = (io.x(0), self.form.channels, Walk::new(self.form.channels));
+impl BatchNorm {
+    fn forward_as<T: Number>(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let (x, channels, walk) = (io.x_as::<T>(0), self.form.channels, Walk::new(self.form.channels));
         let count = (x.len() / channels) as f64;
         let ([shift, long_mean, a, b, by_channel], sums) = walk.carve(io.scratch());
         let by_channel = &mut by_channel[..channels];
@@ -213,20 +202,20 @@ impl Op for BatchNorm {
             moving_mean[c] = moved(moving_mean[c], batch_mean);
             moving_variance[c] = moved(moving_variance[c], variance);
         }
-        let x_of = |i| io.x(i);
-        let known = self.form.known(walk, x_of, (mean, inverse), [long_mean, a, b]);
-        self.form.tail.forward(walk, cx.pool, known, self.form.addend().map(x_of), io.y(0));
+        let known = self.form.known(walk, x, |i| io.x(i), (mean, inverse), [long_mean, a, b]);
+        let addend = self.form.addend().map(|i| io.x_as::<T>(i));
+        self.form.tail.forward(walk, cx.pool, known, addend, io.y_as(0));
     }
 
     /// With `h = (x - mean) inverse` and dz the gradient of what f gets: `dbeta = sum dz`,
     /// `dgamma = sum dz h`, `dx = gamma inverse (dz - dbeta / n - h dgamma / n)`.
-    fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
-        let Some(dy) = io.dy(0) else { return };
+    fn backward_as<T: Number>(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
+        let Some(dy) = io.dy_as::<T>(0) else { return };
         let (form, tail, walk) = (&self.form, &self.form.tail, Walk::new(self.form.channels));
         let count = (dy.len() / form.channels) as f64;
         let ([mean, a, b, p, q], sums) = walk.carve(io.scratch());
-        let (y, inverse) = (tail.keeps_output().then(|| io.y(0)), io.y(2));
-        let known = form.known(walk, |i| io.x(i), (io.y(1), inverse), [mean, a, b]);
+        let (y, inverse) = (tail.keeps_output().then(|| io.y_as(0)), io.y(2));
+        let known = form.known(walk, io.x_as::<T>(0), |i| io.x(i), (io.y(1), inverse), [mean, a, b]);
         let sums = tail.sums(walk, cx.pool, known, y, dy, sums);
         for c in 0..form.channels {
             let inverse = f64::from(inverse[c]);
@@ -237,12 +226,45 @@ impl Op for BatchNorm {
         }
         form.weight_gradients(io, &sums, inverse);
         form.addend_gradient(io, cx.pool, dy);
-        let Some(dx) = io.dx(0) else { return };
+        let Some(dx) = io.dx_as(0) else { return };
         walk.repeat(p);
         walk.repeat(q);
         tail.backward(walk, cx.pool, known, dy, (p, q), dx);
     }
+}
 
+impl Op for BatchNorm {
+    fn name(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    fn infer(&self, x: &[&Shape]) -> Result<Signature, Mismatch> {
+        let mut signature = self.form.signature(x)?;
+        let channels = self.form.channels;
+        // Mean and inverse standard deviation of the batch, for the backward pass.
+        signature.y.extend([Shape::fixed([channels]), Shape::fixed([channels])]);
+        signature = signature.keep_y(if self.form.tail.keeps_output() { &[0, 1, 2] } else { &[1, 2] });
+        signature.updates = Bits::of(&[self.form.moving(), self.form.moving() + 1]);
+        let walk = Walk::new(channels);
+        let fixed = walk.sums_scratch() + 5 * walk.period;
+        signature.forward_scratch = Scratch { fixed, ..Scratch::default() };
+        signature.backward_scratch = signature.forward_scratch;
+        Ok(signature)
+    }
+
+    fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        match io.x.storage(0) {
+            Storage::F32 => self.forward_as::<f32>(io, cx),
+            Storage::Bf16 => self.forward_as::<Bf16>(io, cx),
+        }
+    }
+
+    fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
+        match io.x.storage(0) {
+            Storage::F32 => self.backward_as::<f32>(io, cx),
+            Storage::Bf16 => self.backward_as::<Bf16>(io, cx),
+        }
+    }
     fn flops(&self, x: &[&Shape], _: &[&Shape]) -> f64 {
         7.0 * x[0].size() as f64
     }

@@ -4,6 +4,7 @@
 //! else `[C]`. The statistics are constants: no gradient goes through them.
 
 use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Op, Scratch, Signature};
+use crate::kernels::number::{Bf16, Number, Storage};
 use crate::ops::batch_norm::Form;
 use crate::ops::channel_sums::Walk;
 use crate::shape::Shape;
@@ -22,6 +23,38 @@ impl BatchNormInference {
             *out = (1.0 / (f64::from(*variance) + self.form.epsilon).sqrt()) as f32;
         }
         out
+    }
+
+    fn forward_as<T: Number>(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
+        let walk = Walk::new(self.form.channels);
+        let ([mean, a, b, inverse], _) = walk.carve(io.scratch());
+        let x_of = |i| io.x(i);
+        let inverse = self.inverse(x_of(self.form.moving() + 1), inverse);
+        let known =
+            self.form.known(walk, io.x_as::<T>(0), x_of, (x_of(self.form.moving()), inverse), [mean, a, b]);
+        let addend = self.form.addend().map(|i| io.x_as::<T>(i));
+        self.form.tail.forward(walk, cx.pool, known, addend, io.y_as(0));
+    }
+
+    fn backward_as<T: Number>(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
+        let Some(dy) = io.dy_as::<T>(0) else { return };
+        let (form, tail, walk) = (&self.form, &self.form.tail, Walk::new(self.form.channels));
+        let ([mean, a, b, inverse, zero], sums) = walk.carve(io.scratch());
+        let x_of = |i| io.x(i);
+        let inverse = self.inverse(x_of(form.moving() + 1), inverse);
+        let known = form.known(walk, io.x_as::<T>(0), x_of, (x_of(form.moving()), inverse), [mean, a, b]);
+        let y = tail.keeps_output().then(|| io.y_as(0));
+        let wants_sums = [form.gamma(), form.beta()].into_iter().flatten().any(|i| io.dx.has(i));
+        if wants_sums {
+            let sums = tail.sums(walk, cx.pool, known, y, dy, sums);
+            form.weight_gradients(io, &sums, inverse);
+        } else {
+            tail.store_slope(walk, cx.pool, y, dy);
+        }
+        form.addend_gradient(io, cx.pool, dy);
+        let Some(dx) = io.dx_as(0) else { return };
+        zero.fill(0.0);
+        tail.backward(walk, cx.pool, known, dy, (zero, zero), dx);
     }
 }
 
@@ -44,34 +77,18 @@ impl Op for BatchNormInference {
     }
 
     fn forward(&self, io: &Forward<'_>, cx: &Ctx<'_>) {
-        let walk = Walk::new(self.form.channels);
-        let ([mean, a, b, inverse], _) = walk.carve(io.scratch());
-        let x_of = |i| io.x(i);
-        let inverse = self.inverse(x_of(self.form.moving() + 1), inverse);
-        let known = self.form.known(walk, x_of, (x_of(self.form.moving()), inverse), [mean, a, b]);
-        self.form.tail.forward(walk, cx.pool, known, self.form.addend().map(x_of), io.y(0));
+        match io.x.storage(0) {
+            Storage::F32 => self.forward_as::<f32>(io, cx),
+            Storage::Bf16 => self.forward_as::<Bf16>(io, cx),
+        }
     }
 
     fn backward(&self, io: &Backward<'_>, cx: &Ctx<'_>) {
-        let (form, tail, walk, dy) = (&self.form, &self.form.tail, Walk::new(self.form.channels), io.dy0());
-        let ([mean, a, b, inverse, zero], sums) = walk.carve(io.scratch());
-        let x_of = |i| io.x(i);
-        let inverse = self.inverse(x_of(form.moving() + 1), inverse);
-        let known = form.known(walk, x_of, (x_of(form.moving()), inverse), [mean, a, b]);
-        let y = tail.keeps_output().then(|| io.y(0));
-        let wants_sums = [form.gamma(), form.beta()].into_iter().flatten().any(|i| io.dx.has(i));
-        if wants_sums {
-            let sums = tail.sums(walk, cx.pool, known, y, dy, sums);
-            form.weight_gradients(io, &sums, inverse);
-        } else {
-            tail.store_slope(walk, cx.pool, y, dy);
+        match io.x.storage(0) {
+            Storage::F32 => self.backward_as::<f32>(io, cx),
+            Storage::Bf16 => self.backward_as::<Bf16>(io, cx),
         }
-        form.addend_gradient(io, cx.pool, dy);
-        let Some(dx) = io.dx(0) else { return };
-        zero.fill(0.0);
-        tail.backward(walk, cx.pool, known, dy, (zero, zero), dx);
     }
-
     fn flops(&self, x: &[&Shape], _: &[&Shape]) -> f64 {
         3.0 * x[0].size() as f64
     }

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use crate::kernels::number::Number;
 use crate::kernels::pairs::for_chunk_pairs;
 use crate::kernels::par::{Pool, for_chunks};
 
@@ -70,7 +71,12 @@ impl Walk {
     }
 
     /// Cuts `out` in tasks, and these in blocks: `f(range, block)`.
-    pub fn for_blocks(&self, pool: &Pool, out: &mut [f32], f: impl Fn(Range<usize>, &mut [f32]) + Sync) {
+    pub fn for_blocks<T: Number>(
+        &self,
+        pool: &Pool,
+        out: &mut [T],
+        f: impl Fn(Range<usize>, &mut [T]) + Sync,
+    ) {
         let chunk = self.block * (2 * LEAST / self.block).max(1);
         for_chunks(pool, out, chunk, |c, out| {
             for (i, out) in out.chunks_mut(self.block).enumerate() {
@@ -124,12 +130,12 @@ impl<'a> ChannelSums<'a> {
     }
 
     /// As [`ChannelSums::of`] over the numbers of `data`, each block of which `block` may change.
-    pub fn of_changed(
+    pub fn of_changed<T: Number>(
         walk: Walk,
         pool: &Pool,
-        data: &mut [f32],
+        data: &mut [T],
         scratch: &'a mut [f32],
-        block: impl Fn(Range<usize>, &mut [f32], &mut [f32], &mut [f32]) + Sync,
+        block: impl Fn(Range<usize>, &mut [T], &mut [f32], &mut [f32]) + Sync,
     ) -> ChannelSums<'a> {
         let (len, shard) = (data.len(), walk.shard(data.len()));
         let parts = &mut scratch[..len.div_ceil(shard) * 4 * walk.period];
@@ -181,10 +187,10 @@ impl Walk {
 simd! {
     /// Adds the sums of `x - shift` and of its squares over a block. Sums stay in memory: with a long row
     /// between one addition to a number and the next they are as fast as in registers.
-    pub fn moments(x: &[f32], shift: &[f32], first: &mut [f32], second: &mut [f32]) {
+    pub fn moments<T: Number>(x: &[T], shift: &[f32], first: &mut [f32], second: &mut [f32]) {
         for x in x.chunks(shift.len()) {
             for (((x, shift), first), second) in x.iter().zip(shift).zip(&mut *first).zip(&mut *second) {
-                let u = x - shift;
+                let u = x.get() - shift;
                 *first += u;
                 *second += u * u;
             }

@@ -7,6 +7,7 @@ use std::any::TypeId;
 use std::fmt::Debug;
 
 use crate::kernels::math::{erf, exp, sigmoid, softplus, tanh, tanh_softplus};
+use crate::kernels::number::Number;
 
 /// One element-wise function. Methods are inlined into vectorised loops.
 pub trait Pointwise: Debug + Copy + Send + Sync + 'static {
@@ -290,4 +291,11 @@ pointwise! {
         value(x) scale * x + offset,
         slope(_x) scale,
         twin(x) scale * x + offset;
+}
+/// Turns the gradient of f's output y into that of its input, however both are stored.
+pub fn slope_in_place<T: Number>(f: &dyn Function, y: &[T], dy: &mut [T]) {
+    const BLOCK: usize = 2048;
+    for (y, dy) in y.chunks(BLOCK).zip(dy.chunks_mut(BLOCK)) {
+        T::look::<BLOCK, _>(y, |y| T::change::<BLOCK>(dy, |dy| f.gradient_in_place(y, dy)));
+    }
 }

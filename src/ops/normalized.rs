@@ -10,9 +10,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::graph::{Grad, Op};
+use crate::kernels::number::Number;
 use crate::kernels::par::Pool;
 use crate::ops::channel_sums::{BLOCK, ChannelSums, Walk};
-use crate::ops::function::Function;
+use crate::ops::function::{Function, slope_in_place};
 use crate::ops::map::Map;
 use crate::ops::merge::Merge;
 
@@ -34,14 +35,14 @@ enum Slope<'a> {
 
 /// The tensors that a gradient is made from, whole ones, and factors by channel as long rows.
 #[derive(Clone, Copy)]
-pub struct Known<'a> {
-    pub x: &'a [f32],
+pub struct Known<'a, T> {
+    pub x: &'a [T],
     pub mean: &'a [f32],
     pub a: &'a [f32],
     pub b: &'a [f32],
 }
 
-impl Known<'_> {
+impl<T: Number> Known<'_, T> {
     fn part(&self, range: Range<usize>) -> Self {
         Known { x: &self.x[range], ..*self }
     }
@@ -75,39 +76,50 @@ impl Tail {
         }
     }
 
-    pub fn forward(&self, walk: Walk, pool: &Pool, known: Known<'_>, addend: Option<&[f32]>, y: &mut [f32]) {
+    pub fn forward<T: Number>(
+        &self,
+        walk: Walk,
+        pool: &Pool,
+        known: Known<'_, T>,
+        addend: Option<&[T]>,
+        y: &mut [T],
+    ) {
         let relu = self.f.as_ref().is_some_and(|f| f.is_relu());
         let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
         walk.for_blocks(pool, y, |range, y| {
             normalize(known.part(range.clone()), addend.map(|s| &s[range]), floor, y);
             if let Some(f) = self.f.as_ref().filter(|_| !relu) {
-                f.apply_in_place(y);
+                T::change::<BLOCK>(y, |y| f.apply_in_place(y));
             }
         });
     }
 
     /// Leaves the gradient of f's input in `dy`, if it is to be there.
-    pub fn store_slope(&self, walk: Walk, pool: &Pool, y: Option<&[f32]>, dy: &mut [f32]) {
+    pub fn store_slope<T: Number>(&self, walk: Walk, pool: &Pool, y: Option<&[T]>, dy: &mut [T]) {
         if let (Some(f), Some(y)) = (&self.f, y) {
-            walk.for_blocks(pool, dy, |range, dy| f.gradient_in_place(&y[range], dy));
+            walk.for_blocks(pool, dy, |range, dy| slope_in_place(&**f, &y[range], dy));
         }
     }
 
     /// With dz the gradient of f's input: sums of dz and of `dz (x - mean)` by channel. Does what
     /// [`Tail::store_slope`] does in the same pass.
-    pub fn sums<'a>(
+    pub fn sums<'a, T: Number>(
         &self,
         walk: Walk,
         pool: &Pool,
-        known: Known<'_>,
-        y: Option<&[f32]>,
-        dy: &mut [f32],
+        known: Known<'_, T>,
+        y: Option<&[T]>,
+        dy: &mut [T],
         scratch: &'a mut [f32],
     ) -> ChannelSums<'a> {
         if let (Some(f), Some(y)) = (&self.f, y) {
             return ChannelSums::of_changed(walk, pool, dy, scratch, |range, dy, first, second| {
-                f.gradient_in_place(&y[range.clone()], dy);
-                products(Done, known.part(range), dy, first, second);
+                let (known, y) = (known.part(range.clone()), &y[range]);
+                if f.is_relu() {
+                    return rectified_products(known, y, dy, first, second);
+                }
+                slope_in_place(&**f, y, dy);
+                products(Done, known, dy, first, second);
             });
         }
         let dy = &*dy;
@@ -122,14 +134,14 @@ impl Tail {
     }
 
     /// `dx = dz a + (x - mean) p + q`.
-    pub fn backward(
+    pub fn backward<T: Number>(
         &self,
         walk: Walk,
         pool: &Pool,
-        known: Known<'_>,
-        dy: &[f32],
+        known: Known<'_, T>,
+        dy: &[T],
         (p, q): (&[f32], &[f32]),
-        dx: Grad<'_>,
+        dx: Grad<'_, T>,
     ) {
         let add = dx.add;
         walk.for_blocks(pool, dx.buf, |range, dx| {
@@ -144,18 +156,18 @@ impl Tail {
 }
 
 /// Calls `then` with `dy` times f's slope.
-fn with_slopes(f: &dyn Function, known: Known<'_>, dy: &[f32], then: impl FnOnce(&[f32])) {
+fn with_slopes<T: Number>(f: &dyn Function, known: Known<'_, T>, dy: &[T], then: impl FnOnce(&[f32])) {
     let mut space = [0.0; BLOCK];
     let dz = &mut space[..dy.len()];
     normalize(known, None, f32::NEG_INFINITY, dz);
-    f.gradient_at(dy, dz);
+    T::look::<BLOCK, _>(dy, |dy| f.gradient_at(dy, dz));
     then(dz);
 }
 
 simd! {
     /// `y = (x - mean) a + b`, the addend added, but at least `floor`, over a block. The mean is taken
     /// off first: `x a` and `mean a` may both be large. NaN stays NaN.
-    fn normalize(by: Known<'_>, addend: Option<&[f32]>, floor: f32, y: &mut [f32]) {
+    fn normalize<T: Number, Y: Number>(by: Known<'_, T>, addend: Option<&[T]>, floor: f32, y: &mut [Y]) {
         let long = by.mean.len();
         let rows = by.x.chunks(long).zip(y.chunks_mut(long));
         if let Some(addend) = addend {
@@ -163,15 +175,15 @@ simd! {
                 for (((((y, x), mean), a), b), s) in
                     y.iter_mut().zip(x).zip(by.mean).zip(by.a).zip(by.b).zip(addend)
                 {
-                    let v = (x - mean) * a + b + s;
-                    *y = if v < floor { floor } else { v };
+                    let v = (x.get() - mean) * a + b + s.get();
+                    *y = Y::nearest(if v < floor { floor } else { v });
                 }
             }
         } else {
             for (x, y) in rows {
                 for ((((y, x), mean), a), b) in y.iter_mut().zip(x).zip(by.mean).zip(by.a).zip(by.b) {
-                    let v = (x - mean) * a + b;
-                    *y = if v < floor { floor } else { v };
+                    let v = (x.get() - mean) * a + b;
+                    *y = Y::nearest(if v < floor { floor } else { v });
                 }
             }
         }
@@ -206,15 +218,21 @@ impl Chain for Rectified {
 
 simd! {
     /// Adds the sums of dz and of `dz (x - mean)` over a block.
-    fn products<C: Chain>(chain: C, by: Known<'_>, dy: &[f32], first: &mut [f32], second: &mut [f32]) {
+    fn products<C: Chain, T: Number, D: Number>(
+        chain: C,
+        by: Known<'_, T>,
+        dy: &[D],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
         let long = by.mean.len();
         for (x, dy) in by.x.chunks(long).zip(dy.chunks(long)) {
             let sums = first.iter_mut().zip(&mut *second);
             for (((((x, dy), mean), a), b), (first, second)) in
                 x.iter().zip(dy).zip(by.mean).zip(by.a).zip(by.b).zip(sums)
             {
-                let u = x - mean;
-                let dz = chain.dz(*dy, u, *a, *b);
+                let u = x.get() - mean;
+                let dz = chain.dz(dy.get(), u, *a, *b);
                 *first += dz;
                 *second += dz * u;
             }
@@ -223,19 +241,48 @@ simd! {
 }
 
 simd! {
+    /// The same where dz is dy as far as a rectified linear unit gave y; leaves it in dy.
+    fn rectified_products<T: Number>(
+        by: Known<'_, T>,
+        y: &[T],
+        dy: &mut [T],
+        first: &mut [f32],
+        second: &mut [f32],
+    ) {
+        let long = by.mean.len();
+        for ((x, y), dy) in by.x.chunks(long).zip(y.chunks(long)).zip(dy.chunks_mut(long)) {
+            let sums = first.iter_mut().zip(&mut *second);
+            for ((((x, y), dy), mean), (first, second)) in x.iter().zip(y).zip(dy).zip(by.mean).zip(sums) {
+                let dz = dy.get() * if y.get() > 0.0 { 1.0 } else { 0.0 };
+                *dy = T::nearest(dz);
+                *first += dz;
+                *second += dz * (x.get() - mean);
+            }
+        }
+    }
+}
+
+simd! {
     /// `dx = dz a + (x - mean) p + q` over a block, or added to it.
-    fn gradient<C: Chain>(chain: C, by: Known<'_>, dy: &[f32], pq: (&[f32], &[f32]), dx: &mut [f32], add: bool) {
+    fn gradient<C: Chain, T: Number, D: Number>(
+        chain: C,
+        by: Known<'_, T>,
+        dy: &[D],
+        pq: (&[f32], &[f32]),
+        dx: &mut [T],
+        add: bool,
+    ) {
         let long = by.mean.len();
         for ((x, dy), dx) in by.x.chunks(long).zip(dy.chunks(long)).zip(dx.chunks_mut(long)) {
             let terms = x.iter().zip(dy).zip(by.mean).zip(by.a).zip(by.b).zip(pq.0).zip(pq.1);
             let slopes = terms.map(|((((((x, dy), mean), a), b), p), q)| {
-                let u = x - mean;
-                chain.dz(*dy, u, *a, *b) * a + u * p + q
+                let u = x.get() - mean;
+                chain.dz(dy.get(), u, *a, *b) * a + u * p + q
             });
             if add {
-                dx.iter_mut().zip(slopes).for_each(|(dx, slope)| *dx += slope);
+                dx.iter_mut().zip(slopes).for_each(|(dx, slope)| *dx = T::nearest(dx.get() + slope));
             } else {
-                dx.iter_mut().zip(slopes).for_each(|(dx, slope)| *dx = slope);
+                dx.iter_mut().zip(slopes).for_each(|(dx, slope)| *dx = T::nearest(slope));
             }
         }
     }

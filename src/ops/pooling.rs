@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::kernels::number::Number;
 use crate::kernels::par::{Pool, for_chunks};
 use crate::shape::{Shape, Window};
 
@@ -134,12 +135,12 @@ impl Pooling {
     }
 
     /// Runs `f(image of x, number of the output row in its image, output row)` for every output row.
-    pub fn for_rows(
+    pub fn for_rows<T: Number>(
         &self,
         pool: &Pool,
-        x: &[f32],
+        x: &[T],
         y: &mut [f32],
-        f: impl Fn(&[f32], usize, &mut [f32]) + Sync,
+        f: impl Fn(&[T], usize, &mut [f32]) + Sync,
     ) {
         let (image, row) = (self.image(), self.columns.output * self.channels);
         let rows = (CHUNK / (image / self.rows.output).max(1)).max(1);
@@ -154,7 +155,7 @@ impl Pooling {
     /// Runs `f(image number, gradient of the image, add)` for every image. With `add` windows add
     /// to what is there; else each number inside a window belongs to one window alone, which
     /// stores it. What no window covers is zero already.
-    pub fn for_images(&self, pool: &Pool, dx: &mut [f32], f: impl Fn(usize, &mut [f32], bool) + Sync) {
+    pub fn for_images<T: Number>(&self, pool: &Pool, dx: &mut [T], f: impl Fn(usize, &mut [T], bool) + Sync) {
         let image = self.image();
         let images = (CHUNK / image).max(1);
         for_chunks(pool, dx, images * image, |chunk, dx| {
@@ -166,18 +167,18 @@ impl Pooling {
     }
 
     /// Zeroes what the windows do not store; whether they must add.
-    fn clear(&self, dx: &mut [f32]) -> bool {
+    fn clear<T: Number>(&self, dx: &mut [T]) -> bool {
         let (rows, columns) = (self.rows.cover(), self.columns.cover());
         let (Cover::Tiles(rows), Cover::Tiles(columns)) = (rows, columns) else {
-            dx.fill(0.0);
+            dx.fill(T::default());
             return rows == Cover::Overlaps || columns == Cover::Overlaps;
         };
         let width = self.columns.size * self.channels;
         let (covered, rest) = dx.split_at_mut(rows * width);
-        rest.fill(0.0);
+        rest.fill(T::default());
         if columns < self.columns.size {
             for row in covered.chunks_exact_mut(width) {
-                row[columns * self.channels..].fill(0.0);
+                row[columns * self.channels..].fill(T::default());
             }
         }
         false
@@ -220,13 +221,13 @@ pub(super) use over_channels;
 
 /// A block of channels.
 #[inline(always)]
-pub fn load<const L: usize>(x: &[f32], at: usize) -> [f32; L] {
-    *x[at..].first_chunk().expect("a block lies inside its image")
+pub fn load<const L: usize>(x: &[impl Number], at: usize) -> [f32; L] {
+    x[at..].first_chunk::<L>().expect("a block lies inside its image").map(Number::get)
 }
 
 #[inline(always)]
-pub fn store<const L: usize>(y: &mut [f32], at: usize, block: [f32; L]) {
-    *y[at..].first_chunk_mut().expect("a block lies inside its image") = block;
+pub fn store<const L: usize>(y: &mut [impl Number], at: usize, block: [f32; L]) {
+    *y[at..].first_chunk_mut().expect("a block lies inside its image") = block.map(Number::nearest);
 }
 
 /// The definition: `f` of the cells of every window, from the window's place counted anew.

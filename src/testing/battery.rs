@@ -11,6 +11,7 @@ use crate::graph::node::Origin;
 use crate::graph::twin::{self, TwinCtx};
 use crate::graph::{Builder, Graph, Mismatch, Mode, Params, Precision, Var};
 use crate::initializers;
+use crate::kernels::number::Storage;
 use crate::kernels::par::Pool;
 use crate::layers::{self, Arity, Layer, Reach};
 use crate::rng::Stream;
@@ -85,11 +86,20 @@ impl LayerCase {
         LayerCase::of(Box::new(Stack(tomls.iter().map(|toml| example(toml)).collect())), inputs)
     }
 
-    /// The ops of the forward steps that the layer compiles to.
-    pub fn ops(&self) -> Vec<&'static str> {
+    fn program(&self) -> compile::Program {
         let l = self.lower(2);
         let want = Want { outputs: vec![l.output], batch: 2, threads: 1, ..Want::default() };
-        let program = compile::compile(l.graph, &l.params, &want);
+        compile::compile(l.graph, &l.params, &want)
+    }
+
+    /// How many values are stored as bfloat16.
+    pub fn narrow_values(&self) -> usize {
+        self.program().values.iter().filter(|v| v.storage == Storage::Bf16).count()
+    }
+
+    /// The ops of the forward steps that the layer compiles to.
+    pub fn ops(&self) -> Vec<&'static str> {
+        let program = self.program();
         let names = program.steps.iter().filter_map(|step| match step {
             compile::Step::Forward(s) => Some(program.nodes[s.node].op.name()),
             _ => None,
@@ -313,7 +323,7 @@ pub fn check_example(toml: &str, inputs: &[&[usize]]) {
     check_words(toml);
 }
 
-fn example(toml: &str) -> Box<dyn Layer> {
+pub fn example(toml: &str) -> Box<dyn Layer> {
     parse(toml).unwrap_or_else(|d| panic!("{toml}\n{}", d[0]))
 }
 

@@ -1,21 +1,17 @@
-//! From f32 to pairs of bfloat16.
+//! From stored numbers to pairs of bfloat16.
 
 #[cfg(target_arch = "x86_64")]
 use super::hardware;
-use super::{Pair, pairs_of, portable};
+use super::{Pair, numbers, pairs_of, portable};
+use crate::kernels::number::{Bf16, Number};
 
 /// Neighbours of one row: `out[q] = (x[2q], x[2q + 1])`, with a zero where the row has no more.
 ///
 /// # Panics
 /// If `out` has another length than the row's pairs.
-pub fn along(x: &[f32], out: &mut [Pair]) {
+pub fn along<T: Operand>(x: &[T], out: &mut [Pair]) {
     assert_eq!(out.len(), pairs_of(x.len()), "pairs of a row");
-    #[cfg(target_arch = "x86_64")]
-    if hardware() {
-        // SAFETY: the instructions are there, and `out` is as long as the pairs of x.
-        return unsafe { super::x86::along(x, out) };
-    }
-    portable::along(x, out);
+    T::along(x, out);
 }
 
 /// Neighbours across two rows: `out[i] = (a[i], b[i])`, with zeros for b where it ends before a, and
@@ -23,16 +19,58 @@ pub fn along(x: &[f32], out: &mut [Pair]) {
 ///
 /// # Panics
 /// If `b` is longer than `a`, or `a` than `out`.
-pub fn across(a: &[f32], b: &[f32], out: &mut [Pair]) {
+pub fn across<T: Operand>(a: &[T], b: &[T], out: &mut [Pair]) {
     assert!(b.len() == a.len() || b.is_empty(), "rows of unequal length");
     let (out, rest) = out.split_at_mut(a.len());
     rest.fill(Pair::default());
-    #[cfg(target_arch = "x86_64")]
-    if hardware() {
-        // SAFETY: the instructions are there; b is empty or as long as a, and `out` is as long as a.
-        return unsafe { super::x86::across(a, b, out) };
+    T::across(a, b, out);
+}
+
+/// Numbers that become pairs; lengths are those that [`along`] and [`across`] have checked.
+pub trait Operand: Number {
+    fn along(x: &[Self], out: &mut [Pair]);
+    fn across(a: &[Self], b: &[Self], out: &mut [Pair]);
+}
+
+impl Operand for f32 {
+    fn along(x: &[f32], out: &mut [Pair]) {
+        #[cfg(target_arch = "x86_64")]
+        if hardware() {
+            // SAFETY: the instructions are there, and `out` is as long as the pairs of x.
+            return unsafe { super::x86::along(x, out) };
+        }
+        portable::along(x, out);
     }
-    portable::across(a, b, out);
+
+    fn across(a: &[f32], b: &[f32], out: &mut [Pair]) {
+        #[cfg(target_arch = "x86_64")]
+        if hardware() {
+            // SAFETY: the instructions are there; b is empty or as long as a, and `out` is as long as a.
+            return unsafe { super::x86::across(a, b, out) };
+        }
+        portable::across(a, b, out);
+    }
+}
+
+impl Operand for Bf16 {
+    fn along(x: &[Bf16], out: &mut [Pair]) {
+        let (row, beyond) = numbers(out).split_at_mut(x.len());
+        row.copy_from_slice(x);
+        beyond.fill(Bf16::default());
+    }
+
+    fn across(a: &[Bf16], b: &[Bf16], out: &mut [Pair]) {
+        match b.is_empty() {
+            true => out.iter_mut().zip(a).for_each(|(out, a)| *out = Pair::of(*a, Bf16::default())),
+            false => joined(a, b, out),
+        }
+    }
+}
+
+simd! {
+    fn joined(a: &[Bf16], b: &[Bf16], out: &mut [Pair]) {
+        out.iter_mut().zip(a).zip(b).for_each(|((out, a), b)| *out = Pair::of(*a, *b));
+    }
 }
 
 /// Neighbours along the rows of a matrix, transposed: of `rows` rows that lie `stride` apart,
@@ -64,7 +102,6 @@ pub fn transposed(x: &[f32], (rows, columns, stride): (usize, usize, usize), wid
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::bf16::round;
 
     /// Numbers of every kind: of all magnitudes, exact, halfway between two, not finite, denormal.
     fn numbers(len: usize) -> Vec<f32> {
@@ -91,23 +128,6 @@ mod tests {
     }
 
     #[test]
-    fn rounding_is_to_the_nearest_even_number() {
-        for (x, expected) in [
-            (1.0, 1.0),
-            (1.0 + 1.0 / 256.0, 1.0),
-            (1.0 + 3.0 / 256.0, 1.0 + 1.0 / 64.0),
-            (1.0 + 1.01 / 256.0, 1.0 + 1.0 / 128.0),
-            (f32::MAX, f32::INFINITY),
-            (-1e-39, -0.0),
-            (3.0e38, f32::from_bits(0x7F62 << 16)),
-        ] {
-            let rounded = f32::from_bits(u32::from(round(x)) << 16);
-            assert_eq!(rounded.to_bits(), f32::to_bits(expected), "{x}: {rounded} for {expected}");
-        }
-        assert!(Pair::new(f32::NAN, -f32::NAN).first().is_nan());
-    }
-
-    #[test]
     fn every_length_and_kind_of_number_is_rounded_as_defined() {
         for len in (0..70).chain([1000, 1001]) {
             let (a, b) = (numbers(len), numbers(len + 7)[7..].to_vec());
@@ -123,6 +143,25 @@ mod tests {
                 let expected: Vec<Pair> =
                     (0..len).map(|i| Pair::new(a[i], second(i))).chain([Pair::default(); 3]).collect();
                 assert_eq!(out, expected, "{len} across {}", b.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_stored_as_bfloat16_gives_the_same_pairs() {
+        for len in (0..70).chain([1000, 1001]) {
+            let (a, b) = (numbers(len), numbers(len + 7)[7..].to_vec());
+            let [narrow_a, narrow_b] =
+                [&a, &b].map(|x| x.iter().map(|v| Bf16::nearest(*v)).collect::<Vec<_>>());
+            let mut out = [(); 2].map(|()| vec![Pair::new(9.0, 9.0); pairs_of(len)]);
+            along(&a, &mut out[0]);
+            along(&narrow_a, &mut out[1]);
+            assert_eq!(out[1], out[0], "{len} along");
+            for (b, narrow_b) in [(&b[..], &narrow_b[..]), (&[], &[])] {
+                let mut out = [(); 2].map(|()| vec![Pair::new(9.0, 9.0); len + 3]);
+                across(&a, b, &mut out[0]);
+                across(&narrow_a, narrow_b, &mut out[1]);
+                assert_eq!(out[1], out[0], "{len} across {}", b.len());
             }
         }
     }

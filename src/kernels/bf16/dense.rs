@@ -208,14 +208,14 @@ unsafe fn product_in_blocks(product: Product, a: &[Pair], b: &[Pair], c: *mut f3
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::bf16::round;
+    use crate::kernels::number::{Bf16, Number};
 
     fn numbers(len: usize, seed: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 2_654_435_761 + seed * 40_503) % 2003) as f32 / 1001.0 - 1.0).collect()
     }
 
     fn rounded(x: f32) -> f64 {
-        f64::from(f32::from_bits(u32::from(round(x)) << 16))
+        f64::from(Bf16::nearest(x).get())
     }
 
     type Operation = fn(&Pool, Matrix<'_>, Matrix<'_>, Destination<'_>, &mut [Pair]);

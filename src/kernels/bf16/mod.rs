@@ -17,8 +17,9 @@ pub mod product;
 mod x86;
 
 use crate::kernels::isa::{Isa, isa};
+use crate::kernels::number::{Bf16, Number};
 
-pub use convert::{across, along, transposed};
+pub use convert::{Operand, across, along, transposed};
 
 /// Two bfloat16 numbers, the first in the low half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +28,12 @@ pub struct Pair(u32);
 
 impl Pair {
     pub fn new(first: f32, second: f32) -> Pair {
-        Pair(u32::from(round(first)) | u32::from(round(second)) << 16)
+        Pair::of(Bf16::nearest(first), Bf16::nearest(second))
+    }
+
+    #[inline(always)]
+    pub fn of(first: Bf16, second: Bf16) -> Pair {
+        Pair(u32::from(first.0) | u32::from(second.0) << 16)
     }
 
     pub fn first(self) -> f32 {
@@ -44,25 +50,18 @@ pub fn pairs_of(numbers: usize) -> usize {
     numbers.div_ceil(2)
 }
 
-/// The nearest bfloat16, as `vcvtneps2bf16` rounds.
-fn round(x: f32) -> u16 {
-    let bits = x.to_bits();
-    let sign = (bits >> 16) as u16 & 0x8000;
-    if x.is_nan() {
-        return (bits >> 16) as u16 | 0x40;
-    }
-    if x.is_subnormal() {
-        return sign;
-    }
-    // Half a unit, less one where the last bit kept is even; a carry out of the mantissa is right.
-    let half = 0x7FFF + (bits >> 16 & 1);
-    ((bits + half) >> 16) as u16
-}
-
 /// Working space as pairs: both are 32 bits wide.
 pub fn as_pairs(scratch: &mut [f32]) -> &mut [Pair] {
     // SAFETY: same size and alignment, and every pattern of bits is valid in both.
     unsafe { std::slice::from_raw_parts_mut(scratch.as_mut_ptr().cast::<Pair>(), scratch.len()) }
+}
+
+/// Pairs as the numbers that they are made of. The first one's place is in front, as on every machine with
+/// these instructions.
+fn numbers(pairs: &mut [Pair]) -> &mut [Bf16] {
+    const { assert!(cfg!(target_endian = "little"), "a pair's first number is its low half") };
+    // SAFETY: a pair is as long as two numbers and stricter aligned; every pattern of bits is valid.
+    unsafe { std::slice::from_raw_parts_mut(pairs.as_mut_ptr().cast::<Bf16>(), 2 * pairs.len()) }
 }
 
 /// Why products in bfloat16 are not to be had here; `None` where they are.

@@ -244,8 +244,7 @@ unsafe fn sliding<const MR: usize>(t: &Tile) {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn await_line(c: *const f32) {
-    // SAFETY: a hint reads nothing, wherever it points.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(c.cast::<i8>()) }
+    _mm_prefetch::<_MM_HINT_T0>(c.cast::<i8>());
 }
 
 /// The same bits as pairs.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Convolution, bordered};
 use crate::kernels::bf16::product::{Product, panel_width, slides};
-use crate::kernels::bf16::{Pair, pairs_of};
+use crate::kernels::bf16::{Operand, Pair, pairs_of};
 use crate::kernels::gemm::Start;
 
 impl Convolution {
@@ -23,16 +23,24 @@ impl Convolution {
         self.rows.input * self.line()
     }
 
+    /// Numbers that `forward` needs for so many output rows that are not wanted in their place: of one row, if
+    /// each is finished before the next.
+    pub fn rows_scratch(&self, rows: usize) -> usize {
+        let rows = if self.by_row(self.filters) { rows.min(1) } else { rows };
+        rows * self.columns.output * self.all_filters()
+    }
+
     /// Computes the output rows `outputs` of one image into `y` with the packed kernel; `finish` gets
-    /// each finished row.
-    pub fn forward(
+    /// each finished row with its number in `outputs`. `y` has all rows, or room for
+    /// [`Convolution::rows_scratch`].
+    pub fn forward<T: Operand>(
         &self,
-        image: &[f32],
+        image: &[T],
         packed: &[Pair],
         bias: Option<&[f32]>,
         outputs: Range<usize>,
         (y, scratch): (&mut [f32], &mut [Pair]),
-        finish: &dyn Fn(&mut [f32]),
+        finish: &mut dyn FnMut(usize, &mut [f32]),
     ) {
         let inputs = self.rows.inputs_of(&outputs);
         let row = self.columns.input * self.all_channels();
@@ -46,7 +54,8 @@ impl Convolution {
             let product = self.row_product(width);
             let to = group * self.filters + column;
             let start = bias.map_or(Start::Zero, |bias| Start::Bias(&bias[to..]));
-            for (o, y) in outputs.clone().zip(y.chunks_exact_mut(out_row)) {
+            for (i, o) in outputs.clone().enumerate() {
+                let y = if y.len() == out_row { &mut *y } else { &mut y[i * out_row..][..out_row] };
                 let taps = self.rows.inner(o);
                 // Without a tap this may be anywhere: the product reads nothing then.
                 let from = (o * self.rows.stride + taps.start * self.rows.dilation)
@@ -57,7 +66,7 @@ impl Convolution {
                 let kernel = &kernel[taps.start * product.taps[0].2..];
                 product.run(&x[from.min(x.len())..], kernel, &mut y[to..], start);
                 if (group, column + width) == last {
-                    finish(y);
+                    finish(i, y);
                 }
             }
         }

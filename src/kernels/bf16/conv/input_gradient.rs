@@ -3,7 +3,7 @@
 use super::{Convolution, bordered};
 use crate::kernels::axis::Taps;
 use crate::kernels::bf16::product::{Product, panel_width, slides};
-use crate::kernels::bf16::{Pair, pairs_of};
+use crate::kernels::bf16::{Operand, Pair, pairs_of};
 use crate::kernels::gemm::Start;
 
 impl Convolution {
@@ -17,25 +17,38 @@ impl Convolution {
         self.columns.bordered() * self.groups * pairs_of(self.filters)
     }
 
-    /// The input's gradient of one image, from its output's gradient and the reversed kernel. Inputs
-    /// that differ in phase (position modulo stride) meet different taps: each phase is a product of
-    /// its own, so that a stride multiplies no zeros.
-    pub fn input_gradient(
+    /// Numbers that `input_gradient` needs where its rows are not wanted in their place.
+    pub fn gradient_rows_scratch(&self) -> usize {
+        let rows = if self.by_row(self.channels) { 1 } else { self.rows.input };
+        rows * self.columns.input * self.all_channels()
+    }
+
+    /// The input's gradient of one image, from its output's gradient and the reversed kernel; `finish` gets
+    /// each finished row with its number. `dx` has all rows, or room for
+    /// [`Convolution::gradient_rows_scratch`]. Inputs that differ in phase (position modulo stride) meet
+    /// different taps: each phase is a product of its own, so that a stride multiplies no zeros.
+    pub fn input_gradient<T: Operand>(
         &self,
-        dy: &[f32],
+        dy: &[T],
         reversed: &[Pair],
         (dx, scratch): (&mut [f32], &mut [Pair]),
         start: Start<'_>,
+        finish: &mut dyn FnMut(usize, &mut [f32]),
     ) {
         let border = (self.columns.grad_before, self.columns.grad_after);
         let d = &mut scratch[..self.input_gradient_scratch()];
         bordered(dy, self.columns.output, (self.groups, self.filters), border, d);
+        let dx_row = self.columns.input * self.all_channels();
+        let last = (self.groups - 1, self.channels);
         for (group, column, width, kernel) in self.panels(reversed, (self.filters, self.channels)) {
             let d = &d[group * pairs_of(self.filters)..];
-            for (row, dx) in dx.chunks_exact_mut(self.columns.input * self.all_channels()).enumerate() {
+            for row in 0..self.rows.input {
                 let taps = self.rows.inner_taps(row);
-                let dx = &mut dx[group * self.channels + column..];
-                self.gradient_row(d, kernel, dx, (taps, width, start));
+                let dx = if dx.len() == dx_row { &mut *dx } else { &mut dx[row * dx_row..][..dx_row] };
+                self.gradient_row(d, kernel, &mut dx[group * self.channels + column..], (taps, width, start));
+                if (group, column + width) == last {
+                    finish(row, dx);
+                }
             }
         }
     }

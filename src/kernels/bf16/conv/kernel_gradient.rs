@@ -2,7 +2,7 @@
 
 use super::Convolution;
 use crate::kernels::bf16::product::{PANEL, Product};
-use crate::kernels::bf16::{Pair, across};
+use crate::kernels::bf16::{Operand, Pair, across};
 use crate::kernels::gemm::Start;
 
 /// Pixels that one sum should at least go over: loading and storing its tile then costs little.
@@ -44,10 +44,10 @@ impl Convolution {
 
     /// Kernel rows of `out`, from `first` on, of what `chunk` images or fewer give to the kernel's
     /// gradient.
-    pub fn kernel_gradient(
+    pub fn kernel_gradient<X: Operand, Y: Operand>(
         &self,
-        x: &[f32],
-        dy: &[f32],
+        x: &[X],
+        dy: &[Y],
         (first, out): (usize, &mut [f32]),
         start: Start<'_>,
         scratch: &mut [Pair],
@@ -100,7 +100,7 @@ impl Convolution {
         }
     }
 
-    fn interleave_images(&self, (a, b): (&[f32], &[f32]), out: &mut [Pair]) {
+    fn interleave_images<T: Operand>(&self, (a, b): (&[T], &[T]), out: &mut [Pair]) {
         let row = self.columns.input * self.all_channels();
         let mut b = b.chunks_exact(row);
         let before = self.columns.before * self.all_channels();
@@ -111,7 +111,7 @@ impl Convolution {
         }
     }
 
-    fn interleave_outputs(&self, (a, b): (&[f32], &[f32]), out: &mut [Pair]) {
+    fn interleave_outputs<T: Operand>(&self, (a, b): (&[T], &[T]), out: &mut [Pair]) {
         let filters = self.all_filters();
         if filters == self.pair_pixel() {
             return across(a, b, out);

@@ -9,7 +9,7 @@ mod input_gradient;
 mod kernel_gradient;
 
 use super::product::{PANEL, panel_width};
-use super::{Pair, across, pairs_of, transposed};
+use super::{Operand, Pair, across, pairs_of, transposed};
 use crate::kernels::axis::Axis;
 use crate::kernels::conv::Geometry;
 use crate::kernels::par::{Pool, Split};
@@ -52,6 +52,12 @@ impl Convolution {
 
     pub fn kernel_len(&self) -> usize {
         self.taps() * self.channels * self.all_filters()
+    }
+
+    /// Whether products make whole rows of what has so many columns for each group: then one row after the
+    /// other is finished.
+    fn by_row(&self, columns: usize) -> bool {
+        self.groups == 1 && columns <= PANEL
     }
 
     /// Pairs of one tap's panel of `columns` columns, the sum going over `k` numbers.
@@ -134,8 +140,8 @@ impl Convolution {
 
 /// Rounds rows of `groups` runs of `k` numbers per pixel to pairs, with zeros before and after each
 /// row; `border` counts pixels. Runs of odd length end in a half empty pair.
-fn bordered(
-    x: &[f32],
+fn bordered<T: Operand>(
+    x: &[T],
     pixels: usize,
     (groups, k): (usize, usize),
     (before, after): (usize, usize),

@@ -1,6 +1,7 @@
 use super::*;
-use crate::kernels::bf16::{Pair, as_pairs, round};
+use crate::kernels::bf16::{Pair, as_pairs};
 use crate::kernels::gemm::Start;
+use crate::kernels::number::{Bf16, Number};
 use crate::shape::{Padding, Window};
 
 fn numbers(len: usize, seed: usize) -> Vec<f32> {
@@ -9,7 +10,7 @@ fn numbers(len: usize, seed: usize) -> Vec<f32> {
 
 /// The nearest bfloat16.
 fn rounded(x: f32) -> f64 {
-    f64::from(f32::from_bits(u32::from(round(x)) << 16))
+    f64::from(Bf16::nearest(x).get())
 }
 
 /// A sum in f64, and the sum of sizes, which bounds what rounding makes of it.
@@ -81,24 +82,24 @@ fn check(g: &Geometry, images: usize) {
     let mut y = vec![f32::NAN; dy.len()];
     for (x, y) in x.chunks(image).zip(y.chunks_mut(output)) {
         for (row, y) in y.chunks_mut(output / g.rows.output).enumerate() {
-            c.forward(x, &packed, Some(&bias), row..row + 1, (y, scratch), &|_| {});
+            c.forward(x, &packed, Some(&bias), row..row + 1, (y, scratch), &mut |_, _| {});
         }
     }
     close(&y, &y_twin, &format!("rows of {g:?}"));
     let mut whole = vec![f32::NAN; output];
-    let plus_one = |row: &mut [f32]| row.iter_mut().for_each(|y| *y += 1.0);
-    c.forward(&x[..image], &packed, Some(&bias), 0..g.rows.output, (&mut whole, scratch), &plus_one);
+    let mut plus_one = |_, row: &mut [f32]| row.iter_mut().for_each(|y| *y += 1.0);
+    c.forward(&x[..image], &packed, Some(&bias), 0..g.rows.output, (&mut whole, scratch), &mut plus_one);
     assert!(whole.iter().zip(&y).all(|(whole, y)| *whole == y + 1.0), "every row is finished once: {g:?}");
 
     let mut reversed = vec![Pair::new(f32::NAN, f32::NAN); c.reversed_len()];
     c.reverse_kernel(&pool, &w, &mut reversed);
     let mut dx = vec![f32::NAN; x.len()];
     for (dy, dx) in dy.chunks(output).zip(dx.chunks_mut(image)) {
-        c.input_gradient(dy, &reversed, (dx, scratch), Start::Zero);
+        c.input_gradient(dy, &reversed, (dx, scratch), Start::Zero, &mut |_, _| {});
     }
     close(&dx, &dx_twin, &format!("input gradient of {g:?}"));
     for (dy, dx) in dy.chunks(output).zip(dx.chunks_mut(image)) {
-        c.input_gradient(dy, &reversed, (dx, scratch), Start::Add);
+        c.input_gradient(dy, &reversed, (dx, scratch), Start::Add, &mut |_, _| {});
     }
     dx_twin.iter_mut().for_each(|sum| *sum = Sum(2.0 * sum.0, 2.0 * sum.1));
     close(&dx, &dx_twin, &format!("added input gradient of {g:?}"));
@@ -168,7 +169,7 @@ fn what_is_not_finite_stays_where_it_is_read() {
         let mut packed = vec![Pair::default(); c.packed_len()];
         c.pack_kernel(&Pool::new(1), &numbers(c.kernel_len(), 2), &mut packed);
         let (mut y, mut room) = (vec![0.0; c.output_len()], vec![f32::NAN; c.forward_scratch()]);
-        c.forward(&x, &packed, None, 0..9, (&mut y, as_pairs(&mut room)), &|_| {});
+        c.forward(&x, &packed, None, 0..9, (&mut y, as_pairs(&mut room)), &mut |_, _| {});
         for (pixel, y) in y.chunks(filters).enumerate() {
             let near = (3..=5).contains(&(pixel / 9)) && (3..=5).contains(&(pixel % 9));
             assert!(y.iter().all(|v| v.is_nan() == near && v.is_finite() != near), "pixel {pixel}: {y:?}");
