@@ -24,17 +24,20 @@ ROOT = HERE.parents[1]
 
 # Name, environment, packages, script and its options.
 PEERS = [
-    ("PyTorch", "pytorch", ["torch", "numpy"], ["run_pytorch.py"]),
+    ("PyTorch", "pytorch", ["torch", "numpy", "pandas"], ["run_pytorch.py"]),
     ("PyTorch, channels last", "pytorch", [], ["run_pytorch.py", "--channels-last"]),
     ("PyTorch, compiled", "pytorch", [], ["run_pytorch.py", "--compile"]),
-    ("Keras, TensorFlow", "keras", ["tensorflow-cpu"], ["run_keras.py"]),
-    ("JAX, jit", "jax", ["jax[cpu]", "optax"], ["run_jax.py"]),
+    ("Keras, TensorFlow", "keras", ["tensorflow-cpu", "pandas"], ["run_keras.py"]),
+    ("JAX, jit", "jax", ["jax[cpu]", "optax", "pandas"], ["run_jax.py"]),
 ]
 NUMPY = ("NumPy by hand", "pytorch", [], ["run_numpy.py"])
 
 # What nntrain must reach against the best peer.
 TRAIN = {"mlp_mnist": 1.3, "cnn_mnist": 2.0, "cnn_mnist_onehot": 2.0, "resnet20_cifar10": 1.3,
          "lstm_mnist": 1.3, "vit_mnist": 1.5}
+
+# Rows of the CSV that is predicted.
+ROWS = 20_000
 
 
 def environment(name):
@@ -61,6 +64,7 @@ class Race:
         self.options, self.scratch = options, scratch
         self.peers = [p for p in PEERS if environment(p[1]).exists() and not self.skipped(p[0])]
         self.make_images()
+        self.rows = scratch / "rows.csv"
 
     def skipped(self, name):
         return any(word in name for word in self.options.without)
@@ -73,6 +77,14 @@ class Race:
             rows = bytearray(os.urandom(count * 3073))
             rows[::3073] = bytes(value % 10 for value in rows[::3073])
             (folder / f"{name}.bin").write_bytes(rows)
+
+    def make_rows(self):
+        """Random pixels in CSV, a row for each image of MNIST's size."""
+        head = ",".join(f"pixel_{row}_{column}" for row in range(28) for column in range(28))
+        with self.rows.open("w") as file:
+            file.write(head + "\n")
+            for _ in range(ROWS):
+                file.write(",".join(map(str, os.urandom(784))) + "\n")
 
     def nntrain(self, *arguments):
         command = [self.options.nntrain, *arguments, "--threads", str(self.options.threads)]
@@ -103,11 +115,16 @@ class Race:
         said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
         return float(said.split(" samples/s")[0].split()[-1])
 
+    def predict_rate(self, config):
+        """A CSV read, judged and written again, the start of the process included."""
+        run, _ = self.fit(config, "--epochs", "0")
+        return ROWS / self.nntrain("predict", str(run), str(self.rows))
+
     def peer(self, peer, config, task="train"):
         script, *flags = peer[3]
         command = [environment(peer[1]), HERE / script, config, "--task", task, *flags]
         command += ["--threads", str(self.options.threads)]
-        environ = {**os.environ, "NNTRAIN_DATA": str(self.options.data)}
+        environ = {**os.environ, "NNTRAIN_DATA": str(self.options.data), "RACE_ROWS": str(self.rows)}
         start = time.perf_counter()
         done = subprocess.run(command, env=environ, capture_output=True, text=True)
         seconds = time.perf_counter() - start
@@ -120,7 +137,7 @@ class Race:
     def rates(self, config, task):
         """Best of all rounds by contestant."""
         best = {}
-        own = self.train_rate if task == "train" else self.eval_rate
+        own = {"train": self.train_rate, "eval": self.eval_rate, "predict": self.predict_rate}[task]
         for _ in range(self.options.rounds):
             contestants = [("nntrain", lambda: own(config))]
             for peer in self.peers:
@@ -158,6 +175,13 @@ def table(head, rows):
     print()
 
 
+WHAT = {
+    "train": "training",
+    "eval": "evaluation",
+    "predict": "prediction: a CSV read, judged and written, with nntrain's start but not the others'",
+}
+
+
 def rate_table(race, task, configs):
     names = [peer[0] for peer in race.peers]
     rows = []
@@ -168,7 +192,7 @@ def rate_table(race, task, configs):
         ratio = f"{best['nntrain'] / others[strongest]:.2f}" if strongest and others[strongest] else "-"
         cells = [f"{others[name]:,.0f}" if others[name] else "-" for name in names]
         rows.append([config, f"**{best['nntrain']:,.0f}**", *cells, f"**{ratio}**", f"{TRAIN[config]}"])
-    print(f"Samples per second, {'training' if task == 'train' else 'evaluation'}:\n")
+    print(f"Samples per second, {WHAT[task]}:\n")
     table(["config", "nntrain", *names, "ratio to the best peer", "wanted"], rows)
 
 
@@ -195,6 +219,8 @@ def memory(race):
     cells += [f"{p[0]} {race.peer(p, 'cnn_mnist')[2] or 0:.0f}" for p in race.peers if len(p[3]) == 1]
     print("Peak memory of a cnn_mnist run, MB: " + ", ".join(cells) + "\n")
 
+
+TASKS = [*WHAT, "process", "memory"]
 
 PEAK = """
 import resource, subprocess, sys
@@ -228,8 +254,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--configs", nargs="*", choices=list(TRAIN), default=list(TRAIN))
-    parser.add_argument("--tasks", nargs="*", choices=["train", "eval", "process", "memory"],
-                        default=["train", "eval", "process", "memory"])
+    parser.add_argument("--tasks", nargs="*", choices=TASKS, default=TASKS)
     parser.add_argument("--without", nargs="*", default=[], help="leave out peers whose name has this word")
     options = parser.parse_args()
     options.data = pathlib.Path(options.data).resolve()
@@ -240,9 +265,12 @@ def main():
         race = Race(options, pathlib.Path(scratch))
         print(f"{machine()}, {options.threads} threads; {datetime.date.today()}; best of {options.rounds} in turn; "
               + ", ".join(versions(race)) + "\n")
-        for task in ("train", "eval"):
-            if task in options.tasks:
-                rate_table(race, task, options.configs)
+        for task in (task for task in WHAT if task in options.tasks):
+            if task == "predict":
+                race.make_rows()
+            # The rows of the table are images of MNIST.
+            configs = [c for c in options.configs if task != "predict" or c.endswith(("mnist", "onehot"))]
+            rate_table(race, task, configs)
         if "process" in options.tasks:
             process_table(race)
         if "memory" in options.tasks:

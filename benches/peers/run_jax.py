@@ -4,7 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from workloads import EVAL_BATCH, Clock, arguments, epoch_orders, houses, report, samples
+from workloads import (
+    EVAL_BATCH, Clock, arguments, epoch_orders, houses, report, samples, table_images, write_classes,
+)
 
 random = np.random.default_rng(0)
 
@@ -156,6 +158,21 @@ def model(workload):
     return convolutional(64 if workload == "cnn_mnist" else 128)
 
 
+def predict(options):
+    weights, forward = model(options.workload)
+    classes = jax.jit(lambda x: forward(weights, x).argmax(1))
+    clock = Clock()
+
+    def whole_file():
+        x = jnp.asarray(table_images())
+        parts = [classes(x[start : start + EVAL_BATCH]) for start in range(0, len(x), EVAL_BATCH)]
+        return write_classes(np.concatenate(parts))
+
+    for _ in range(options.epochs):
+        clock.predict(whole_file)
+    report(clock.rates)
+
+
 def train(options):
     x, y = map(jnp.asarray, samples(options.workload))
     weights, forward = model(options.workload)
@@ -230,4 +247,5 @@ def first_step():
 
 if __name__ == "__main__":
     options = arguments()
-    {"house_prices": house_prices, "cnn_digits": first_step}.get(options.workload, lambda: train(options))()
+    work = predict if options.task == "predict" else train
+    {"house_prices": house_prices, "cnn_digits": first_step}.get(options.workload, lambda: work(options))()

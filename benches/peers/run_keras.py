@@ -5,7 +5,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 import tensorflow as tf
 from tensorflow.keras import Sequential, layers, models
-from workloads import EVAL_BATCH, SIZES, Clock, arguments, houses, report, samples
+from workloads import EVAL_BATCH, SIZES, Clock, arguments, houses, report, samples, table_images, write_classes
 
 
 def convolutional(units):
@@ -76,6 +76,19 @@ def model(workload):
     return convolutional(64 if workload == "cnn_mnist" else 128)
 
 
+def predict(options):
+    network = model(options.workload)
+    clock = Clock()
+
+    def whole_file():
+        scores = network.predict(table_images(), batch_size=EVAL_BATCH, verbose=0)
+        return write_classes(scores.argmax(1))
+
+    for _ in range(options.epochs):
+        clock.predict(whole_file)
+    report(clock.rates)
+
+
 def train(options):
     x, y = samples(options.workload)
     batch, length = SIZES[options.workload]
@@ -112,4 +125,5 @@ def first_step():
 if __name__ == "__main__":
     options = arguments()
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    {"house_prices": house_prices, "cnn_digits": first_step}.get(options.workload, lambda: train(options))()
+    work = predict if options.task == "predict" else train
+    {"house_prices": house_prices, "cnn_digits": first_step}.get(options.workload, lambda: work(options))()

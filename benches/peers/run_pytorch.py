@@ -3,7 +3,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from workloads import EVAL_BATCH, Clock, arguments, epoch_orders, houses, report, samples
+from workloads import (
+    EVAL_BATCH, Clock, arguments, epoch_orders, houses, report, samples, table_images, write_classes,
+)
 
 
 def convolutional(units):
@@ -83,13 +85,35 @@ def model(workload):
     return convolutional(64 if workload == "cnn_mnist" else 128)
 
 
+def as_channels(images, options):
+    x = torch.from_numpy(images).permute(0, 3, 1, 2)
+    return x.contiguous(memory_format=torch.channels_last if options.channels_last else torch.contiguous_format)
+
+
+def predict(options):
+    network = model(options.workload).eval()
+    if options.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    forward = torch.compile(network) if options.compile else network
+    clock = Clock()
+
+    def whole_file():
+        x = as_channels(table_images(), options)
+        with torch.no_grad():
+            parts = [forward(x[start : start + EVAL_BATCH]).argmax(1) for start in range(0, len(x), EVAL_BATCH)]
+        return write_classes(torch.cat(parts).numpy())
+
+    for _ in range(options.epochs):
+        clock.predict(whole_file)
+    report(clock.rates)
+
+
 def train(options):
     images, classes = samples(options.workload)
-    x, y = torch.tensor(images).permute(0, 3, 1, 2).contiguous(), torch.tensor(classes)
+    x, y = as_channels(images, options), torch.tensor(classes)
     network = model(options.workload)
     if options.channels_last:
         network = network.to(memory_format=torch.channels_last)
-        x = x.to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), fused=True)
     forward = torch.compile(network) if options.compile else network
     clock = Clock()
@@ -142,4 +166,5 @@ if __name__ == "__main__":
     options = arguments()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    {"house_prices": house_prices, "cnn_digits": first_step}.get(options.workload, lambda: train(options))()
+    work = predict if options.task == "predict" else train
+    {"house_prices": house_prices, "cnn_digits": first_step}.get(options.workload, lambda: work(options))()

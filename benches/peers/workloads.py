@@ -1,6 +1,6 @@
 """What the peers' scripts share: data, sizes, and how a result is printed.
 
-Every script is called `SCRIPT WORKLOAD [--task train|eval] [--epochs N] [--threads N] [...]` and
+Every script is called `SCRIPT WORKLOAD [--task train|eval|predict] [--epochs N] [--threads N] [...]` and
 prints one line of JSON: `{"samples_per_second": best epoch after the first, "peak_mb": ...}`.
 The loops are as fast as a user would write them: data in memory, shuffled each epoch, no logging.
 """
@@ -13,6 +13,7 @@ import resource
 import time
 
 import numpy as np
+import pandas
 
 # Batch size, and samples of an epoch: enough for a second or more on every peer.
 SIZES = {
@@ -29,7 +30,7 @@ EVAL_BATCH = 256
 def arguments():
     parser = argparse.ArgumentParser()
     parser.add_argument("workload", choices=[*SIZES, "house_prices", "cnn_digits"])
-    parser.add_argument("--task", choices=["train", "eval"], default="train")
+    parser.add_argument("--task", choices=["train", "eval", "predict"], default="train")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
@@ -57,6 +58,18 @@ def samples(workload):
     folder = pathlib.Path(os.environ["NNTRAIN_DATA"]) / "mnist"
     images = idx(folder / "train-images-idx3-ubyte").astype(np.float32)[..., None] / 255
     return images, idx(folder / "train-labels-idx1-ubyte").astype(np.int64)
+
+
+def table_images():
+    """Images [N, 28, 28, 1] of float32 in 0..1 from the CSV that `RACE_ROWS` names, a row of bytes each."""
+    table = pandas.read_csv(os.environ["RACE_ROWS"], dtype=np.float32)
+    return table.to_numpy().reshape(-1, 28, 28, 1) / 255
+
+
+def write_classes(classes):
+    """What was predicted, as a CSV beside the one that was read; returns how many there are."""
+    pandas.DataFrame({"prediction": classes}).to_csv(os.environ["RACE_ROWS"] + ".predicted", index=False)
+    return len(classes)
 
 
 def houses():
@@ -92,4 +105,10 @@ class Clock:
     def epoch(self, samples, run):
         start = time.perf_counter()
         run()
+        self.rates.append(samples / (time.perf_counter() - start))
+
+    def predict(self, run):
+        """`run` gives how many samples it read, judged and wrote."""
+        start = time.perf_counter()
+        samples = run()
         self.rates.append(samples / (time.perf_counter() - start))

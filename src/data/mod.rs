@@ -21,6 +21,7 @@ mod cifar10;
 mod class_folders;
 mod common;
 mod csv;
+mod decimal;
 mod download;
 mod idx;
 mod image_folder;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 
+use crate::data::decimal;
 use crate::data::preprocessing::{Column, ColumnEncoding, InputEncoding, pixel_names, scaled};
 use crate::data::records::{Header, Records, Row};
 use crate::data::source::open;
@@ -16,7 +17,7 @@ use crate::diag::Diag;
 
 /// Rows of a CSV file, or of standard input.
 pub struct InputRows<'p> {
-    records: Records<Box<dyn Read>>,
+    records: Records<Box<dyn Read + Send>>,
     encoder: RowEncoder<'p>,
     line: usize,
     blank: usize,
@@ -35,7 +36,11 @@ impl<'p> InputRows<'p> {
     }
 
     /// As [`Self::open`], over anything; `name` is what messages call it.
-    pub fn over(reader: Box<dyn Read>, name: &Path, input: &'p InputEncoding) -> Result<InputRows<'p>, Diag> {
+    pub fn over(
+        reader: Box<dyn Read + Send>,
+        name: &Path,
+        input: &'p InputEncoding,
+    ) -> Result<InputRows<'p>, Diag> {
         let mut records = Records::new(reader, name, input.delimiter() as u8);
         let (encoder, _) = bind(&mut records, name, input)?;
         Ok(InputRows { records, encoder, line: 0, blank: 0 })
@@ -285,7 +290,7 @@ fn encode_cell(
 /// A cell as a finite number.
 pub(super) fn number(row: &Row<'_>, index: usize) -> Result<f64, Diag> {
     let cell = row.cell(index);
-    match cell.parse::<f64>() {
+    match decimal::parse(cell) {
         Ok(value) if (value as f32).is_finite() => Ok(value),
         Ok(_) => Err(Diag::new(format!("`{cell}` is not a finite number")).at(&row.at(index))),
         Err(_) if cell.is_empty() => {
