@@ -140,12 +140,12 @@ impl<'a> Row<'a> {
 
     /// A cell without the blanks around it; empty where the record is too short.
     pub fn cell(&self, index: usize) -> &'a str {
-        let cell = self.cells.get(index).unwrap_or("");
-        // Most have none, and to see that is quicker.
-        match cell.as_bytes() {
-            [b'!'..=b'~', .., b'!'..=b'~'] | [b'!'..=b'~'] | [] => cell,
-            _ => cell.trim(),
-        }
+        self.raw_cell(index).trim()
+    }
+
+    /// A cell with the blanks around it.
+    pub fn raw_cell(&self, index: usize) -> &'a str {
+        self.cells.get(index).unwrap_or("")
     }
 
     pub fn cells(&self) -> impl Iterator<Item = &'a str> {

@@ -289,8 +289,11 @@ fn encode_cell(
 
 /// A cell as a finite number.
 pub(super) fn number(row: &Row<'_>, index: usize) -> Result<f64, Diag> {
+    if let Some(value) = decimal::short(row.raw_cell(index)) {
+        return Ok(value);
+    }
     let cell = row.cell(index);
-    match decimal::parse(cell) {
+    match cell.parse::<f64>() {
         Ok(value) if (value as f32).is_finite() => Ok(value),
         Ok(_) => Err(Diag::new(format!("`{cell}` is not a finite number")).at(&row.at(index))),
         Err(_) if cell.is_empty() => {
