@@ -9,6 +9,9 @@ use crate::kernels::number::Storage;
 
 /// Decides it for every value of the graph.
 pub fn narrow(graph: &mut Graph, want: &Want) {
+    if !graph.nodes.iter().any(|n| n.signature.narrow.rounds) {
+        return;
+    }
     let groups = groups(graph);
     let can: Vec<bool> = (0..graph.values.len()).map(|v| can_be_narrow(graph, want, Var(v))).collect();
     let all = 0..graph.values.len();
@@ -22,7 +25,7 @@ pub fn narrow(graph: &mut Graph, want: &Want) {
     }
 }
 
-/// Values of one number are all stored in one way.
+/// A number for each value: those with the same one are all stored in one way.
 fn groups(graph: &Graph) -> Vec<usize> {
     let mut groups: Vec<usize> = (0..graph.values.len()).collect();
     for node in graph.nodes.iter().filter(|n| n.signature.narrow.together) {

@@ -143,6 +143,30 @@ impl<'a> Row<'a> {
         self.raw_cell(index).trim()
     }
 
+    /// Whether the row is as many whole numbers as `out` has room for, bare digits each, which then are there:
+    /// pixels as most files have them, at a fraction of the cost of finding the cells first.
+    pub fn whole_numbers(&self, out: &mut [f32]) -> bool {
+        /// Digits that an f32 holds for certain.
+        const DIGITS: usize = 7;
+        let line = self.raw.strip_suffix(b"\n").unwrap_or(self.raw);
+        let mut rest = line.strip_suffix(b"\r").unwrap_or(line);
+        let last = out.len().wrapping_sub(1);
+        for (i, out) in out.iter_mut().enumerate() {
+            let digits = rest.iter().take(DIGITS + 1).take_while(|b| b.is_ascii_digit()).count();
+            let (number, behind) = rest.split_at(digits);
+            rest = match behind.split_first() {
+                Some((b, behind)) if *b == self.delimiter && i < last => behind,
+                None if i == last => behind,
+                _ => return false,
+            };
+            if !(1..=DIGITS).contains(&digits) {
+                return false;
+            }
+            *out = number.iter().fold(0, |sum, b| 10 * sum + u32::from(b - b'0')) as f32;
+        }
+        rest.is_empty() && !out.is_empty()
+    }
+
     /// A cell with the blanks around it.
     pub fn raw_cell(&self, index: usize) -> &'a str {
         self.cells.get(index).unwrap_or("")

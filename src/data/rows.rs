@@ -190,6 +190,8 @@ pub struct RowEncoder<'p> {
     input: &'p InputEncoding,
     /// Place in the file of each input column.
     columns: Vec<usize>,
+    /// Whether these are all that is in the file.
+    in_order: bool,
     width: usize,
     named: bool,
     unseen: Vec<usize>,
@@ -203,7 +205,8 @@ impl<'p> RowEncoder<'p> {
             InputEncoding::Tokens { vocabulary, .. } => Some(vocabulary.lookup()),
             _ => None,
         };
-        RowEncoder { input, unseen: vec![0; columns.len()], columns, width, named, lookup }
+        let in_order = columns.iter().copied().eq(0..width);
+        RowEncoder { input, unseen: vec![0; columns.len()], columns, in_order, width, named, lookup }
     }
 
     /// Fills `out`, as many numbers as the input has.
@@ -218,6 +221,10 @@ impl<'p> RowEncoder<'p> {
         }
         match self.input {
             InputEncoding::Pixels { divisor, .. } | InputEncoding::Clips { divisor, .. } => {
+                if self.in_order && row.whole_numbers(out) {
+                    out.iter_mut().for_each(|out| *out /= divisor);
+                    return Ok(());
+                }
                 for (out, column) in out.iter_mut().zip(&self.columns) {
                     *out = number(row, *column)? as f32 / divisor;
                 }
@@ -372,6 +379,32 @@ mod tests {
         }
         let (rows, _) = encode("300,-1,0.5,0\n", &pixels()).unwrap();
         assert_eq!(rows[0], [30.0, -0.1, 0.05, 0.0]);
+    }
+
+    /// However a row is written, and whichever way it is read.
+    #[test]
+    fn every_way_of_writing_pixels_gives_the_same() {
+        for text in [
+            "10,20,30,40\r\n",
+            "\n\n10,20,30,40",
+            "10, 20,30 ,40\n",
+            "\"10\",20,30,\"40\"\n",
+            "10,20.0,3e1,+40\n",
+            "\u{feff}10,20,30,40\n",
+            "10,20,30,040\r\r\n",
+            "0000000010,20,30,40\n",
+        ] {
+            let (rows, _) = encode(text, &pixels()).unwrap_or_else(|d| panic!("{text:?}: {d}"));
+            assert_eq!(rows, [[1.0, 2.0, 3.0, 4.0]], "{text:?}");
+        }
+        let (rows, _) = encode("9999999,16777217,99999999,0\n1,2,3,4\n", &pixels()).unwrap();
+        assert_eq!(
+            rows[0],
+            [9_999_999.0 / 10.0, 16_777_217.0f64 as f32 / 10.0, 99_999_999.0f64 as f32 / 10.0, 0.0]
+        );
+        for text in ["1,2,3,4\n1,2,3\n", "1,2,3,4\n1,2,3,4,5\n", "1,2,3,4\n1,2,,3\n", "1,2,3,4\n1,2,3,\n"] {
+            assert!(encode(text, &pixels()).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -4,12 +4,13 @@ use crate::config::read::{Read, Wrong, word};
 use crate::config::tree::Value;
 use crate::config::write::Plain;
 
-/// What the products of convolutions and dense layers are taken in; everything else is f32.
+/// What the products of convolutions and dense layers are taken in. Everything else is computed in f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     #[default]
     Float32,
-    /// Operands are rounded to bfloat16, sums are f32.
+    /// Operands are rounded to bfloat16, sums are f32; what lies between is stored as bfloat16 where all who
+    /// touch it can do with that.
     Bf16,
 }
 

@@ -2,6 +2,8 @@
 //! bias and function are those of `Conv`; weights stay f32, and are rounded in each step. What it reads
 //! and what it makes may be stored as bfloat16.
 
+use std::any::Any;
+
 use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Narrow, Op, Scratch, Signature};
 use crate::kernels::aligned::round_up;
 use crate::kernels::bf16::{Operand, Pair, along, as_pairs, conv::Convolution, pairs_of};
@@ -103,10 +105,14 @@ impl Op for ConvBf16 {
         }
     }
 
+    /// With pooling it becomes what f32 makes of both: most outputs are dead then, and to visit the live ones
+    /// alone is faster than all in bfloat16.
     fn absorb(&self, next: &dyn Op) -> Option<Box<dyn Op>> {
-        let conv = self.conv.absorb(next)?;
-        let conv = (conv as Box<dyn std::any::Any>).downcast::<Conv>().ok()?;
-        Some(Box::new(ConvBf16 { conv: *conv, ..*self }))
+        let joined = self.conv.absorb(next)?;
+        match (&*joined as &dyn Any).downcast_ref::<Conv>() {
+            Some(conv) => Some(Box::new(ConvBf16 { conv: conv.clone(), ..*self })),
+            None => Some(joined),
+        }
     }
 
     fn flops(&self, x: &[&Shape], y: &[&Shape]) -> f64 {
