@@ -4,7 +4,7 @@
 use crate::compile::program::{Program, Step};
 use crate::graph::{Backward, Ctx, Forward};
 use crate::kernels::aligned::Aligned;
-use crate::kernels::number::{Bf16, Number, Storage};
+use crate::kernels::number::{self, Bf16, Number, Storage};
 use crate::kernels::par::for_pieces;
 use crate::kernels::views::{Blocks, Views};
 
@@ -14,14 +14,6 @@ pub struct Memory {
     pub arena: Aligned,
     pub params: Aligned,
     pub grads: Aligned,
-}
-
-simd! {
-    fn add_into<T: Number>(into: &mut [T], from: &[T]) {
-        for (a, b) in into.iter_mut().zip(from) {
-            *a = T::nearest(a.get() + b.get());
-        }
-    }
 }
 
 /// Runs step `index` of a program that was planned for this memory.
@@ -87,8 +79,8 @@ unsafe fn run(program: &Program, step: &Step, blocks: Blocks<'_>, cx: &Ctx<'_>) 
             // SAFETY: see above.
             let (into, from) = unsafe { (blocks.write(slot, n), blocks.read(from, n)) };
             for_pieces(cx.pool, into, |range, into| match slot.storage {
-                Storage::F32 => add_into(into, &from[range]),
-                Storage::Bf16 => add_into(Bf16::of_mut(into), Bf16::of(&from[range])),
+                Storage::F32 => number::add(&from[range], into),
+                Storage::Bf16 => number::add(Bf16::of(&from[range]), Bf16::of_mut(into)),
             });
         }
     }

@@ -52,7 +52,7 @@ pub trait Number: Copy + Default + Send + Sync + 'static {
     fn change<const N: usize>(block: &mut [Self], f: impl FnOnce(&mut [f32]));
 
     /// Runs `f` on a block of at most `N` numbers as f32.
-    fn look<const N: usize, R>(block: &[Self], f: impl FnOnce(&[f32]) -> R) -> R;
+    fn look<const N: usize>(block: &[Self], f: impl FnOnce(&[f32]));
 }
 
 impl Number for f32 {
@@ -80,8 +80,8 @@ impl Number for f32 {
         f(block);
     }
 
-    fn look<const N: usize, R>(block: &[f32], f: impl FnOnce(&[f32]) -> R) -> R {
-        f(block)
+    fn look<const N: usize>(block: &[f32], f: impl FnOnce(&[f32])) {
+        f(block);
     }
 }
 
@@ -123,11 +123,11 @@ impl Number for Bf16 {
         narrow(wide, block);
     }
 
-    fn look<const N: usize, R>(block: &[Bf16], f: impl FnOnce(&[f32]) -> R) -> R {
+    fn look<const N: usize>(block: &[Bf16], f: impl FnOnce(&[f32])) {
         let mut space = [0.0; N];
         let wide = &mut space[..block.len()];
         widen(block, wide);
-        f(wide)
+        f(wide);
     }
 }
 
@@ -147,8 +147,8 @@ simd! {
 
 simd! {
     /// Adds to stored numbers.
-    pub fn add<T: Number>(from: &[f32], into: &mut [T]) {
-        into.iter_mut().zip(from).for_each(|(into, from)| *into = T::nearest(into.get() + *from));
+    pub fn add<T: Number, U: Number>(from: &[T], into: &mut [U]) {
+        into.iter_mut().zip(from).for_each(|(into, from)| *into = U::nearest(into.get() + from.get()));
     }
 }
 

@@ -8,9 +8,9 @@
 //! is no small difference of large numbers.
 
 use crate::graph::{Backward, Bits, Ctx, Forward, Mismatch, Narrow, Op, Scratch, Signature};
-use crate::kernels::number::{self, Bf16, Number, Storage, narrow};
-use crate::kernels::par::{Pool, for_chunks};
-use crate::ops::channel_sums::{BLOCK, ChannelSums, Walk, moments};
+use crate::kernels::number::{self, Bf16, Number, Storage};
+use crate::kernels::par::Pool;
+use crate::ops::channel_sums::{ChannelSums, Walk, moments};
 use crate::ops::normalized::{Known, Tail};
 use crate::shape::Shape;
 
@@ -120,11 +120,11 @@ impl Form {
     }
 
     /// The gradient of what is added, `dz`, where it cannot stay in its place.
-    pub fn addend_gradient<T: Number>(&self, io: &Backward<'_>, pool: &Pool, dz: &[T]) {
+    pub fn addend_gradient<T: Number>(&self, io: &Backward<'_>, walk: Walk, pool: &Pool, dz: &[T]) {
         if let Some(ds) = self.addend().and_then(|i| io.dx_as::<T>(i)) {
-            for_chunks(pool, ds.buf, BLOCK, |c, buf| {
-                let dz = &dz[c * BLOCK..][..buf.len()];
-                T::look::<BLOCK, _>(dz, |dz| if ds.add { number::add(dz, buf) } else { narrow(dz, buf) });
+            walk.for_blocks(pool, ds.buf, |range, buf| match ds.add {
+                true => number::add(&dz[range], buf),
+                false => buf.copy_from_slice(&dz[range]),
             });
         }
     }
@@ -225,7 +225,7 @@ impl BatchNorm {
             q[c] = (-factor * sum / count) as f32;
         }
         form.weight_gradients(io, &sums, inverse);
-        form.addend_gradient(io, cx.pool, dy);
+        form.addend_gradient(io, walk, cx.pool, dy);
         let Some(dx) = io.dx_as(0) else { return };
         walk.repeat(p);
         walk.repeat(q);

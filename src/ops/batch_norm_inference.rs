@@ -51,7 +51,7 @@ impl BatchNormInference {
         } else {
             tail.store_slope(walk, cx.pool, y, dy);
         }
-        form.addend_gradient(io, cx.pool, dy);
+        form.addend_gradient(io, walk, cx.pool, dy);
         let Some(dx) = io.dx_as(0) else { return };
         zero.fill(0.0);
         tail.backward(walk, cx.pool, known, dy, (zero, zero), dx);

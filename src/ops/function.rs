@@ -296,6 +296,6 @@ pointwise! {
 pub fn slope_in_place<T: Number>(f: &dyn Function, y: &[T], dy: &mut [T]) {
     const BLOCK: usize = 2048;
     for (y, dy) in y.chunks(BLOCK).zip(dy.chunks_mut(BLOCK)) {
-        T::look::<BLOCK, _>(y, |y| T::change::<BLOCK>(dy, |dy| f.gradient_in_place(y, dy)));
+        T::look::<BLOCK>(y, |y| T::change::<BLOCK>(dy, |dy| f.gradient_in_place(y, dy)));
     }
 }

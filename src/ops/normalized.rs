@@ -160,7 +160,7 @@ fn with_slopes<T: Number>(f: &dyn Function, known: Known<'_, T>, dy: &[T], then:
     let mut space = [0.0; BLOCK];
     let dz = &mut space[..dy.len()];
     normalize(known, None, f32::NEG_INFINITY, dz);
-    T::look::<BLOCK, _>(dy, |dy| f.gradient_at(dy, dz));
+    T::look::<BLOCK>(dy, |dy| f.gradient_at(dy, dz));
     then(dz);
 }
 

@@ -14,6 +14,7 @@ pub mod laps;
 mod pictures;
 pub mod predict;
 pub mod progress;
+mod read_ahead;
 mod reconstruction;
 pub mod run_folder;
 pub mod samples;

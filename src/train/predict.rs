@@ -2,11 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
-use std::thread;
 
 use crate::data::pictures::clips::Frames;
 use crate::data::pictures::folder::is_picture;
@@ -21,11 +18,9 @@ use crate::model::lower::{Output, PREDICT};
 use crate::train::continuation::Continuation;
 use crate::train::fit::INTERRUPTED;
 use crate::train::pictures;
+use crate::train::read_ahead;
 use crate::train::reconstruction;
 use crate::train::setup::{Loaded, Options, convert};
-
-/// Numbers that are read in one go, while what was read before is computed.
-const READ_AHEAD: usize = 1 << 16;
 
 /// Mistakes in rows that are listed before giving up.
 pub(super) const MISTAKES: usize = 20;
@@ -179,7 +174,7 @@ impl Stop {
     }
 }
 
-/// Reads, computes and writes stretch by stretch: memory does not depend on the number of rows.
+/// Reads, computes and writes: memory does not depend on the number of rows.
 fn run(
     loaded: &mut Loaded,
     rows: &mut InputRows<'_>,
@@ -187,61 +182,15 @@ fn run(
     sink: &mut dyn Write,
 ) -> Result<(), Stop> {
     table.header(None, sink).map_err(Stop::Io)?;
-    let (width, batch) = (rows.width(), loaded.session.program(PREDICT).batch);
-    let stretch = batch * READ_AHEAD.div_ceil(batch * width);
-    thread::scope(|scope| {
-        // One stretch is computed, one waits, one is read.
-        let (full, stretches) = sync_channel(1);
-        let (used, empty) = channel();
-        for _ in 0..3 {
-            used.send(vec![0.0; stretch * width]).expect("the other end is here");
+    let batch = loaded.session.program(PREDICT).batch;
+    read_ahead::for_batches(rows, batch, |numbers, n| {
+        if INTERRUPTED.load(Ordering::SeqCst) {
+            return Err(Stop::Rows(Failure::Interrupted("Nothing was written.".into())));
         }
-        let reader = scope.spawn(move || read(rows, width, empty, full));
-        for (numbers, count) in stretches {
-            for first in (0..count).step_by(batch) {
-                if INTERRUPTED.load(Ordering::SeqCst) {
-                    return Err(Stop::Rows(Failure::Interrupted("Nothing was written.".into())));
-                }
-                let n = batch.min(count - first);
-                let inputs = loaded.session.input(PREDICT, 0, n);
-                inputs.copy_from_slice(&numbers[first * width..(first + n) * width]);
-                loaded.session.run(PREDICT, n, 0);
-                table.rows(&loaded.session, n, None, sink).map_err(Stop::Io)?;
-            }
-            // A reader that is done needs no more room.
-            let _ = used.send(numbers);
-        }
-        let mistakes = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
-        if mistakes.is_empty() { Ok(()) } else { Err(Stop::Rows(Failure::Input(mistakes))) }
+        loaded.session.input(PREDICT, 0, n).copy_from_slice(numbers);
+        loaded.session.run(PREDICT, n, 0);
+        table.rows(&loaded.session, n, None, sink).map_err(Stop::Io)
     })
-}
-
-/// Reads stretch by stretch into the empty ones it is given, until the rows end or nobody wants them any more.
-/// Behind a first mistake only more of them are looked for.
-fn read(
-    rows: &mut InputRows<'_>,
-    width: usize,
-    empty: Receiver<Vec<f32>>,
-    full: SyncSender<(Vec<f32>, usize)>,
-) -> Vec<Diag> {
-    let mut mistakes = vec![];
-    for mut numbers in empty {
-        let (most, mut n, mut more) = (numbers.len() / width, 0, true);
-        while more && n < most && mistakes.len() < MISTAKES {
-            match rows.next(&mut numbers[n * width..(n + 1) * width]) {
-                Ok(true) => n += usize::from(mistakes.is_empty()),
-                Ok(false) => more = false,
-                Err(diag) => mistakes.push(diag),
-            }
-        }
-        if !mistakes.is_empty() {
-            break;
-        }
-        if full.send((numbers, n)).is_err() || !more {
-            break;
-        }
-    }
-    mistakes
 }
 
 /// A temporary file that nobody else sees and that goes away by itself.
