@@ -4,9 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from workloads import (
-    EVAL_BATCH, Clock, arguments, epoch_orders, houses, report, samples, table_images, write_classes,
-)
+import workloads
+from workloads import EVAL_BATCH, Clock, arguments, epoch_orders, houses, report, samples
 
 random = np.random.default_rng(0)
 
@@ -161,16 +160,13 @@ def model(workload):
 def predict(options):
     weights, forward = model(options.workload)
     classes = jax.jit(lambda x: forward(weights, x).argmax(1))
-    clock = Clock()
 
-    def whole_file():
-        x = jnp.asarray(table_images())
+    def judge(images):
+        x = jnp.asarray(images)
         parts = [classes(x[start : start + EVAL_BATCH]) for start in range(0, len(x), EVAL_BATCH)]
-        return write_classes(np.concatenate(parts))
+        return np.concatenate(parts)
 
-    for _ in range(options.epochs):
-        clock.predict(whole_file)
-    report(clock.rates)
+    workloads.predict(options, judge)
 
 
 def train(options):

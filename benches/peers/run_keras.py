@@ -5,7 +5,8 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 import tensorflow as tf
 from tensorflow.keras import Sequential, layers, models
-from workloads import EVAL_BATCH, SIZES, Clock, arguments, houses, report, samples, table_images, write_classes
+import workloads
+from workloads import EVAL_BATCH, SIZES, Clock, arguments, houses, report, samples
 
 
 def convolutional(units):
@@ -78,15 +79,9 @@ def model(workload):
 
 def predict(options):
     network = model(options.workload)
-    clock = Clock()
-
-    def whole_file():
-        scores = network.predict(table_images(), batch_size=EVAL_BATCH, verbose=0)
-        return write_classes(scores.argmax(1))
-
-    for _ in range(options.epochs):
-        clock.predict(whole_file)
-    report(clock.rates)
+    workloads.predict(
+        options, lambda images: network.predict(images, batch_size=EVAL_BATCH, verbose=0).argmax(1)
+    )
 
 
 def train(options):

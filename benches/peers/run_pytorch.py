@@ -3,9 +3,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
-from workloads import (
-    EVAL_BATCH, Clock, arguments, epoch_orders, houses, report, samples, table_images, write_classes,
-)
+import workloads
+from workloads import EVAL_BATCH, Clock, arguments, epoch_orders, houses, report, samples
 
 
 def convolutional(units):
@@ -95,17 +94,14 @@ def predict(options):
     if options.channels_last:
         network = network.to(memory_format=torch.channels_last)
     forward = torch.compile(network) if options.compile else network
-    clock = Clock()
 
-    def whole_file():
-        x = as_channels(table_images(), options)
+    def judge(images):
+        x = as_channels(images, options)
         with torch.no_grad():
             parts = [forward(x[start : start + EVAL_BATCH]).argmax(1) for start in range(0, len(x), EVAL_BATCH)]
-        return write_classes(torch.cat(parts).numpy())
+        return torch.cat(parts).numpy()
 
-    for _ in range(options.epochs):
-        clock.predict(whole_file)
-    report(clock.rates)
+    workloads.predict(options, judge)
 
 
 def train(options):
