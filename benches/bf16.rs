@@ -96,7 +96,7 @@ fn measure(g: &Geometry) -> [(Duration, Duration); 3] {
             half.pack_kernel(&pool, &kernel, &mut packed);
             for (x, y) in x.chunks(image).zip(y2.chunks_mut(output)) {
                 let out = (y, as_pairs(&mut half_scratch));
-                half.forward(x, &packed, None, 0..g.rows.output, out, &mut |_, _| {});
+                half.forward(x, &packed, None, 0..g.rows.output, out, &mut |_| {});
             }
         },
     );
@@ -111,7 +111,7 @@ fn measure(g: &Geometry) -> [(Duration, Duration); 3] {
             half.reverse_kernel(&pool, &kernel, &mut half_reversed);
             for (dy, dx) in dy.chunks(output).zip(dx2.chunks_mut(image)) {
                 let out = (dx, as_pairs(&mut half_scratch));
-                half.input_gradient(dy, &half_reversed, out, Start::Zero, &mut |_, _| {});
+                half.input_gradient(dy, &half_reversed, out, Start::Zero, &mut |_| {});
             }
         },
     );

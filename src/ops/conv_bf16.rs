@@ -163,12 +163,12 @@ impl ConvBf16 {
             if narrow {
                 let finished = &mut finished[..c.rows_scratch(rows)];
                 let mut lines = as_pairs(y).chunks_exact_mut(y_line(g));
-                c.forward(image, packed, bias, outputs, (finished, own), &mut |_, row| {
+                c.forward(image, packed, bias, outputs, (finished, own), &mut |row| {
                     activate(row);
                     along(row, lines.next().expect("a line for every row"));
                 });
             } else {
-                c.forward(image, packed, bias, outputs, (y, own), &mut |_, row| activate(row));
+                c.forward(image, packed, bias, outputs, (y, own), &mut |row| activate(row));
             }
         });
     }
@@ -244,11 +244,11 @@ impl ConvBf16 {
         let own = as_pairs(own);
         if X::STORAGE == Storage::F32 {
             let start = if add { Start::Add } else { Start::Zero };
-            return c.input_gradient(dy, reversed, (dx, own), start, &mut |_, _| {});
+            return c.input_gradient(dy, reversed, (dx, own), start, &mut |_| {});
         }
         let finished = &mut finished[..c.gradient_rows_scratch()];
         let mut lines = dx.chunks_exact_mut(x_line(&self.conv.g));
-        c.input_gradient(dy, reversed, (finished, own), Start::Zero, &mut |_, row| {
+        c.input_gradient(dy, reversed, (finished, own), Start::Zero, &mut |row| {
             let line = lines.next().expect("a line for every row");
             if add { number::add(row, Bf16::of_mut(line)) } else { along(row, as_pairs(line)) }
         });

@@ -31,7 +31,7 @@ impl Convolution {
     }
 
     /// Computes the output rows `outputs` of one image into `y` with the packed kernel; `finish` gets
-    /// each finished row with its number in `outputs`. `y` has all rows, or room for
+    /// each finished row, in order. `y` has all rows, or room for
     /// [`Convolution::rows_scratch`].
     pub fn forward<T: Operand>(
         &self,
@@ -40,7 +40,7 @@ impl Convolution {
         bias: Option<&[f32]>,
         outputs: Range<usize>,
         (y, scratch): (&mut [f32], &mut [Pair]),
-        finish: &mut dyn FnMut(usize, &mut [f32]),
+        finish: &mut dyn FnMut(&mut [f32]),
     ) {
         let inputs = self.rows.inputs_of(&outputs);
         let row = self.columns.input * self.all_channels();
@@ -66,7 +66,7 @@ impl Convolution {
                 let kernel = &kernel[taps.start * product.taps[0].2..];
                 product.run(&x[from.min(x.len())..], kernel, &mut y[to..], start);
                 if (group, column + width) == last {
-                    finish(i, y);
+                    finish(y);
                 }
             }
         }

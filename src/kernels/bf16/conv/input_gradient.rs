@@ -24,7 +24,7 @@ impl Convolution {
     }
 
     /// The input's gradient of one image, from its output's gradient and the reversed kernel; `finish` gets
-    /// each finished row with its number. `dx` has all rows, or room for
+    /// each finished row, in order. `dx` has all rows, or room for
     /// [`Convolution::gradient_rows_scratch`]. Inputs that differ in phase (position modulo stride) meet
     /// different taps: each phase is a product of its own, so that a stride multiplies no zeros.
     pub fn input_gradient<T: Operand>(
@@ -33,7 +33,7 @@ impl Convolution {
         reversed: &[Pair],
         (dx, scratch): (&mut [f32], &mut [Pair]),
         start: Start<'_>,
-        finish: &mut dyn FnMut(usize, &mut [f32]),
+        finish: &mut dyn FnMut(&mut [f32]),
     ) {
         let border = (self.columns.grad_before, self.columns.grad_after);
         let d = &mut scratch[..self.input_gradient_scratch()];
@@ -47,7 +47,7 @@ impl Convolution {
                 let dx = if dx.len() == dx_row { &mut *dx } else { &mut dx[row * dx_row..][..dx_row] };
                 self.gradient_row(d, kernel, &mut dx[group * self.channels + column..], (taps, width, start));
                 if (group, column + width) == last {
-                    finish(row, dx);
+                    finish(dx);
                 }
             }
         }

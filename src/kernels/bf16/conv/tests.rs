@@ -82,12 +82,12 @@ fn check(g: &Geometry, images: usize) {
     let mut y = vec![f32::NAN; dy.len()];
     for (x, y) in x.chunks(image).zip(y.chunks_mut(output)) {
         for (row, y) in y.chunks_mut(output / g.rows.output).enumerate() {
-            c.forward(x, &packed, Some(&bias), row..row + 1, (y, scratch), &mut |_, _| {});
+            c.forward(x, &packed, Some(&bias), row..row + 1, (y, scratch), &mut |_| {});
         }
     }
     close(&y, &y_twin, &format!("rows of {g:?}"));
     let mut whole = vec![f32::NAN; output];
-    let mut plus_one = |_, row: &mut [f32]| row.iter_mut().for_each(|y| *y += 1.0);
+    let mut plus_one = |row: &mut [f32]| row.iter_mut().for_each(|y| *y += 1.0);
     c.forward(&x[..image], &packed, Some(&bias), 0..g.rows.output, (&mut whole, scratch), &mut plus_one);
     assert!(whole.iter().zip(&y).all(|(whole, y)| *whole == y + 1.0), "every row is finished once: {g:?}");
 
@@ -95,11 +95,11 @@ fn check(g: &Geometry, images: usize) {
     c.reverse_kernel(&pool, &w, &mut reversed);
     let mut dx = vec![f32::NAN; x.len()];
     for (dy, dx) in dy.chunks(output).zip(dx.chunks_mut(image)) {
-        c.input_gradient(dy, &reversed, (dx, scratch), Start::Zero, &mut |_, _| {});
+        c.input_gradient(dy, &reversed, (dx, scratch), Start::Zero, &mut |_| {});
     }
     close(&dx, &dx_twin, &format!("input gradient of {g:?}"));
     for (dy, dx) in dy.chunks(output).zip(dx.chunks_mut(image)) {
-        c.input_gradient(dy, &reversed, (dx, scratch), Start::Add, &mut |_, _| {});
+        c.input_gradient(dy, &reversed, (dx, scratch), Start::Add, &mut |_| {});
     }
     dx_twin.iter_mut().for_each(|sum| *sum = Sum(2.0 * sum.0, 2.0 * sum.1));
     close(&dx, &dx_twin, &format!("added input gradient of {g:?}"));
@@ -169,7 +169,7 @@ fn what_is_not_finite_stays_where_it_is_read() {
         let mut packed = vec![Pair::default(); c.packed_len()];
         c.pack_kernel(&Pool::new(1), &numbers(c.kernel_len(), 2), &mut packed);
         let (mut y, mut room) = (vec![0.0; c.output_len()], vec![f32::NAN; c.forward_scratch()]);
-        c.forward(&x, &packed, None, 0..9, (&mut y, as_pairs(&mut room)), &mut |_, _| {});
+        c.forward(&x, &packed, None, 0..9, (&mut y, as_pairs(&mut room)), &mut |_| {});
         for (pixel, y) in y.chunks(filters).enumerate() {
             let near = (3..=5).contains(&(pixel / 9)) && (3..=5).contains(&(pixel % 9));
             assert!(y.iter().all(|v| v.is_nan() == near && v.is_finite() != near), "pixel {pixel}: {y:?}");
